@@ -56,6 +56,12 @@ impl Faults {
         text
     }
 
+    /// Notes a text of more than `bytes_max` bytes.
+    pub fn at_most(&mut self, pointer: &str, text: &str, bytes_max: usize) {
+        let message = format_args!("{} must be at most {bytes_max} bytes", field(pointer));
+        self.require(text.len() <= bytes_max, pointer, message);
+    }
+
     /// Notes an amount that is negative, not finite or absurd.
     pub fn amount(&mut self, pointer: &str, value: Option<f64>) {
         let message = format_args!("{} must be >= 0 and at most {AMOUNT_MAX:e}", field(pointer));

@@ -30,6 +30,7 @@
 
 pub mod accept;
 mod blocker;
+pub mod bounds;
 mod budget;
 pub mod command;
 mod decide;
@@ -43,6 +44,7 @@ pub mod output_feed;
 mod outputs;
 pub mod rejection;
 pub mod settlement;
+mod shortened;
 pub mod spending;
 pub mod state;
 mod steps;

@@ -15,6 +15,7 @@ use capstan_decider::{Decider, fold};
 use capstan_domain::Requested;
 use capstan_domain::id::{BlockerId, InputId, RunId};
 use capstan_domain::matching::Needs;
+use capstan_domain::task::bounds::{PROGRESS_BYTES_MAX, REPORTED_BYTES_MAX};
 use capstan_domain::task::event::{
     BlockerStatus, InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet, Verdict,
 };
@@ -468,6 +469,36 @@ proptest! {
             let _ = decide(&state, &index.get(&steps).command);
         }
     }
+}
+
+proptest! {
+    // Histories of long texts take long.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_task_holds_a_bounded_number_of_bytes_however_long_its_texts_are(
+        birth in births(),
+        first in moves(),
+        second in moves(),
+        text_bytes in 1000..100_000_usize,
+    ) {
+        let moves: Vec<_> = first.into_iter().chain(second).collect();
+        for step in play(&Birth { text_bytes, ..birth }, &moves) {
+            let task = task_of(&step.after);
+            let bytes = task.progress_json().expect("a progress is JSON").len();
+            prop_assert_eq!(bytes, task.progress_bytes());
+            prop_assert!(bytes <= PROGRESS_BYTES_MAX + REPORTED_BYTES_MAX, "{bytes} after {:?}", step.command.command.name());
+            // A payload that was changed is a part of the progress, whatever became of the task.
+            let is_over = task.state == TaskState::Done && task.is_at_rest() && task.changes.payload.is_none();
+            let left = 8000 + 28 * task.outputs.len() + 200 * task.children.len() + open_outputs(task);
+            prop_assert!(!is_over || bytes <= left, "{bytes} of {left} after the end: {}", task.progress_json().unwrap());
+        }
+    }
+}
+
+/// Bytes of the outputs whose texts are kept: the newest, and those that wait for a decision.
+fn open_outputs(task: &Task) -> usize {
+    task.outputs.named().count() * 700
 }
 
 /// Histories of a generator that is always the same.

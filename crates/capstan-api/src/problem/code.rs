@@ -52,6 +52,7 @@ codes! {
     AgentInactive, "agent_inactive", 409, "The agent is inactive";
     IllegalTransition, "illegal_transition", 409, "Not possible in this state";
     TaskArchived, "task_archived", 409, "The task is archived";
+    TaskFull, "task_full", 409, "The task is full";
     LeaseLost, "lease_lost", 409, "The lease is lost";
     OutputConflict, "output_conflict", 409, "The id belongs to another output";
     BlockerClosed, "blocker_closed", 409, "The question is closed";

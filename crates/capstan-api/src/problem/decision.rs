@@ -12,6 +12,7 @@ impl From<task::Rejection> for Problem {
         match rejection {
             R::Invalid(faults) => Self::invalid(faults),
             R::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
+            R::Full { .. } | R::FullInNumber { .. } => Self::new(Code::TaskFull, detail),
             R::NotFound | R::PartNotFound(_) => Self::new(Code::NotFound, detail),
             R::Exists => Self::new(Code::TaskExists, detail),
             R::AgentInactive(_) => Self::new(Code::AgentInactive, detail),

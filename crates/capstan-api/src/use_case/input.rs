@@ -103,7 +103,7 @@ async fn note_foreign_outputs(
     let loaded = app.dispatch.tasks.load(stream).await?;
     for item in &input.input.items {
         let Ok(output_id) = item.output_id.trim().parse::<OutputId>() else { continue };
-        if loaded.state.as_deref().is_some_and(|task| task.outputs.contains_key(&output_id)) {
+        if loaded.state.as_deref().is_some_and(|task| task.outputs.contains(output_id)) {
             continue;
         }
         // Only for a clearer rejection: failures of the read models are ignored.

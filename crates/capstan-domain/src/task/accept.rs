@@ -21,7 +21,7 @@ use crate::task::words;
 use crate::text::non_blank;
 
 /// Longest attachment as JSON text, in bytes.
-const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
+pub(super) const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 600_000;
 

@@ -9,8 +9,8 @@ use crate::task::rejection::Rejection;
 use crate::task::state::{State, Task};
 use crate::task::steps::watches::disarm_at_end;
 use crate::task::{
-    accept, blocker, budget, inbox, lifecycle, outputs, settlement, subtasks, timers, tool_call, watches,
-    worker_report,
+    accept, blocker, bounds, budget, inbox, lifecycle, outputs, settlement, subtasks, timers, tool_call,
+    watches, worker_report,
 };
 
 pub(super) fn decide(
@@ -27,7 +27,9 @@ pub(super) fn decide(
     if task.is_archived() && is_refused_when_archived(command) {
         return Err(Rejection::Archived);
     }
-    decide_on(task, command, *at).map(|events| disarm_at_end(task, events))
+    let events = disarm_at_end(task, decide_on(task, command, *at)?);
+    bounds::check(task, command, &events)?;
+    Ok(events)
 }
 
 fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {

@@ -101,12 +101,12 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::OutputProduced(e) => {
             task.outputs.produced(e);
-            if let Some(number) = task.outputs.get(&e.output_id).map(|output| output.number) {
+            if let Some(number) = task.outputs.get(e.output_id).map(|output| output.number) {
                 task.rows.produced(number, &e.data);
             }
         }
         Event::OutputRowsAppended(e) => {
-            if let Some(number) = task.outputs.get(&e.output_id).map(|output| output.number) {
+            if let Some(number) = task.outputs.get(e.output_id).map(|output| output.number) {
                 task.rows.appended(number, &e.rows);
             }
         }

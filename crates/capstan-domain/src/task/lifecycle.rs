@@ -8,7 +8,12 @@ use crate::Faults;
 use crate::id::InputId;
 use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::span::{SPAN_MS_MAX, later};
-use crate::task::command::{CancelRun, CancelTask, RetryTask, TaskPayload, UpdateTask};
+use crate::stored::json_bytes;
+use crate::task::accept::ATTACHMENT_BYTES_MAX;
+use crate::task::command::{
+    ATTACHMENTS_MAX, CancelRun, CancelTask, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, RetryTask, TaskPayload,
+    UpdateTask,
+};
 use crate::task::event::{
     Event, InputAccepted, InputOutcome, InputSource, QueueMode, RunCause, TaskArchived, TaskBudgetSet,
     TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet, TaskUnarchived,
@@ -20,6 +25,11 @@ use crate::task::steps::run;
 use crate::task::transitions::TaskState;
 use crate::task::words;
 use crate::text::non_blank;
+
+/// Most bytes of the labels of a changed task as JSON.
+const LABELS_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of the routing of a changed task as JSON.
+const ROUTING_BYTES_MAX: usize = 64 << 10;
 
 /// The reason recorded when archiving cancels a task.
 const ARCHIVED: &str = "archived";
@@ -121,6 +131,10 @@ pub(super) fn update(
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
     let payload = command.payload_json.as_ref();
+    let attachments = payload.and_then(|payload| payload.attachments.as_deref()).unwrap_or_default();
+    if attachments.iter().any(|attachment| json_bytes(attachment) > ATTACHMENT_BYTES_MAX) {
+        return Err(Rejection::TooLarge { field: "attachments", limit_bytes: ATTACHMENT_BYTES_MAX });
+    }
     if payload.and_then(|payload| payload.message.as_ref()).is_some_and(|text| text.len() > message_bytes_max)
     {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: message_bytes_max });
@@ -165,14 +179,25 @@ fn check(task: &Task, command: &UpdateTask, at: DateTime<Utc>, faults: &mut Faul
         faults.require(deadline > at, "/deadline", "deadline must be in the future");
         faults.require(deadline <= latest, "/deadline", "must be within a century");
     }
+    let label = command.label.value().map(String::as_str).unwrap_or_default();
+    faults.at_most("/label", label, LABEL_BYTES_MAX);
     if let Some(labels) = &command.labels {
+        let is_short = json_bytes(labels) <= LABELS_BYTES_MAX;
+        faults.require(is_short, "/labels", format_args!("must be at most {LABELS_BYTES_MAX} bytes"));
         refuse_placeholder_labels(labels, "/labels", faults);
     }
     if let Some(routing) = &command.routing_json {
+        let is_short = json_bytes(routing) <= ROUTING_BYTES_MAX;
+        faults.require(is_short, "/routing_json", format_args!("must be at most {ROUTING_BYTES_MAX} bytes"));
         refuse_placeholders(routing, "/routing_json", faults);
     }
     let Some(payload) = &command.payload_json else { return };
+    let prompt = payload.extra_system_prompt.as_deref().unwrap_or_default();
+    faults.at_most("/payload_json/extra_system_prompt", prompt, MESSAGE_BYTES_MAX);
     if let Some(attachments) = &payload.attachments {
+        let is_few = attachments.len() <= ATTACHMENTS_MAX;
+        let too_many = format_args!("attachments must be at most {ATTACHMENTS_MAX}");
+        faults.require(is_few, "/payload_json/attachments", too_many);
         refuse_placeholders_in_all(attachments, "/payload_json/attachments", faults);
     }
     if let Some(message) = &payload.message {

@@ -9,8 +9,10 @@ use crate::task::event::{
     Event, OutputArchived, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::outputs::{made_as, summarised_as};
-use crate::task::state::{Output, RowCount, Task};
+use crate::task::state::outputs::{
+    NAME_BYTES_MAX, TITLE_BYTES_MAX, draft, made_as, open_text_bytes, wait_group,
+};
+use crate::task::state::{Known, RowCount, Task};
 use crate::text::non_blank;
 use crate::{Fault, Faults};
 
@@ -22,6 +24,8 @@ const ROWS_PER_APPEND_MAX: usize = 10_000;
 const ROWS_MAX: u64 = 10_000_000;
 /// Most bytes of the rows appended to an output, as JSON.
 const ROW_BYTES_MAX: u64 = 1 << 30;
+/// Most bytes of titles, wait groups and drafts of the outputs of a task that wait for a decision.
+const OPEN_TEXT_BYTES_MAX: usize = 128 << 10;
 
 pub(super) fn produce(
     task: &Task,
@@ -40,6 +44,7 @@ pub(super) fn produce(
         "",
         "at most one of id and name may be given",
     );
+    check_lengths(command, &title, &mut faults);
     if attempt_id.is_none() {
         refuse_placeholders(&command.data, "/data", &mut faults);
         refuse_placeholders(&command.metadata, "/metadata", &mut faults);
@@ -57,15 +62,36 @@ pub(super) fn produce(
         status,
         created_at: at,
     };
-    match task.outputs.get(&output_id) {
+    match task.outputs.get(output_id) {
         None if task.outputs.len() >= OUTPUTS_MAX => Err(Rejection::Invalid(vec![Fault {
             pointer: String::new(),
             message: format!("a task may have at most {OUTPUTS_MAX} outputs"),
         }])),
+        None if task.outputs.open_text_bytes() + open_text_bytes(&produced) > OPEN_TEXT_BYTES_MAX => {
+            Err(Rejection::Full {
+                what: "outputs that wait for a decision",
+                limit_bytes: OPEN_TEXT_BYTES_MAX,
+            })
+        }
         None => Ok(vec![Event::OutputProduced(produced)]),
         // The same id inside a task is the same output: creation is idempotent, whatever became of it since.
-        Some(output) if output.made_as == made_as(&produced) => Ok(Vec::new()),
+        Some(output) if output.record.made_as == made_as(&produced) => Ok(Vec::new()),
         Some(_) => Err(Rejection::OutputConflict),
+    }
+}
+
+/// Notes the texts of an output that every later decision on it knows and that are too long.
+fn check_lengths(command: &ProduceOutput, title: &str, faults: &mut Faults) {
+    faults.at_most("/title", title, TITLE_BYTES_MAX);
+    let group = wait_group(&command.metadata).unwrap_or_default();
+    faults.at_most("/metadata/_wait_group_id", &group, NAME_BYTES_MAX);
+    if let Some(draft) = draft(&command.output_type, &command.data, &command.metadata) {
+        faults.at_most("/data/draft_id", &draft.draft_id, NAME_BYTES_MAX);
+        for (pointer, text) in
+            [("/data/thread_id", draft.thread_id), ("/data/to", draft.to), ("/data/subject", draft.subject)]
+        {
+            faults.at_most(pointer, &text.unwrap_or_default(), NAME_BYTES_MAX);
+        }
     }
 }
 
@@ -111,7 +137,7 @@ pub(super) fn finalize(
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
     let output = output_of_caller(task, attempt_id, command.output_id)?;
-    if output.summarised_as == Some(summarised_as(&command.summary)) {
+    if output.record.has_summary(&command.summary) {
         return Ok(Vec::new());
     }
     Ok(vec![Event::OutputFinalized(OutputFinalized {
@@ -128,8 +154,8 @@ pub(super) fn archive(
 ) -> Result<Vec<Event>, Rejection> {
     let mut events = Vec::new();
     for output_id in &command.output_ids {
-        let output = task.outputs.get(output_id).ok_or(Rejection::PartNotFound("output"))?;
-        if !output.is_archived {
+        let output = task.outputs.get(*output_id).ok_or(Rejection::PartNotFound("output"))?;
+        if !output.record.is_archived {
             events.push(Event::OutputArchived(OutputArchived { output_id: *output_id, at }));
         }
     }
@@ -145,9 +171,9 @@ fn output_of_caller<'a>(
     task: &'a Task,
     attempt_id: Option<&AttemptId>,
     output_id: OutputId,
-) -> Result<&'a Output, Rejection> {
+) -> Result<Known<'a>, Rejection> {
     run_of_caller(task, attempt_id)?;
-    task.outputs.get(&output_id).ok_or(Rejection::PartNotFound("output"))
+    task.outputs.get(output_id).ok_or(Rejection::PartNotFound("output"))
 }
 
 #[cfg(test)]
@@ -184,7 +210,10 @@ mod tests {
         let produced = || started().and(produce(1, NewOutputStatus::Active));
         started().when(produce(1, NewOutputStatus::Active)).then_with(|events, state| {
             assert_eq!(kinds(events), ["output"]);
-            assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Active);
+            assert_eq!(
+                state.as_ref().unwrap().outputs.get(output_id(1)).unwrap().record.status,
+                OutputStatus::Active
+            );
         });
         produced().when(produce(1, NewOutputStatus::Active)).then_nothing();
     }
@@ -200,6 +229,45 @@ mod tests {
         let refusal = Rejection::invalid("", "a task may have at most 1000 outputs");
         full().when(produce(limit + 1, NewOutputStatus::Active)).then_rejected(refusal);
         full().when(produce(1, NewOutputStatus::Active)).then_nothing();
+    }
+
+    #[test]
+    fn an_output_that_is_known_by_its_digests_only_is_the_same_as_before() {
+        let many =
+            || (1..=40).fold(started(), |all, number| all.and(produce(number, NewOutputStatus::Active)));
+        let task = crate::task::fixture::task_of(&many());
+        assert_eq!((task.outputs.len(), task.outputs.named().count()), (40, 16));
+        assert!(task.progress_bytes() < 40 * 28 + 16 * 120 + 400, "{}", task.progress_bytes());
+        many().when(produce(1, NewOutputStatus::Active)).then_nothing();
+        let other = ProduceOutput { title: "Another".into(), ..output(1, NewOutputStatus::Active) };
+        many().when(producing(1, other)).then_rejected(Rejection::OutputConflict);
+        many().when(rows(1, vec![json!(1)])).then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
+        many().and(finalize(1, "all")).when(finalize(1, "all")).then_nothing();
+        let archive =
+            || Command::ArchiveOutputs(ArchiveOutputs { output_ids: vec![output_id(1)] }).at(at(60));
+        many().and(archive()).when(archive()).then_nothing();
+        many().when(rows(41, vec![json!(1)])).then_rejected(Rejection::PartNotFound("output"));
+        // Those that wait for a decision are known whole, however many others came since.
+        let pending =
+            (41..=60).fold(many(), |all, number| all.and(produce(number, NewOutputStatus::Pending)));
+        let task = crate::task::fixture::task_of(&pending);
+        let waiting = task.outputs.named().filter(|(_, known)| known.record.status == OutputStatus::Pending);
+        assert_eq!(waiting.map(|(_, known)| known.title()).collect::<Vec<_>>(), vec!["A report"; 20]);
+    }
+
+    #[test]
+    fn texts_of_outputs_have_limits_alone_and_together() {
+        let titled = |number, title: &str| {
+            let titled = ProduceOutput { title: title.into(), ..output(number, NewOutputStatus::Pending) };
+            producing(number, titled)
+        };
+        let refusal = Rejection::invalid("/title", "title must be at most 512 bytes");
+        started().when(titled(1, &"x".repeat(513))).then_rejected(refusal);
+        let title = "x".repeat(512);
+        let full = (1..=256).fold(started(), |all, number| all.and(titled(number, &title)));
+        let refusal =
+            Rejection::Full { what: "outputs that wait for a decision", limit_bytes: OPEN_TEXT_BYTES_MAX };
+        full.when(titled(257, &title)).then_rejected(refusal);
     }
 
     #[test]

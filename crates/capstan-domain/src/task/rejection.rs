@@ -17,6 +17,22 @@ pub enum Rejection {
         /// The limit.
         limit_bytes: usize,
     },
+    /// The task holds so much that it takes no more of this.
+    #[error("the task is full: its {what} may have at most {limit_bytes} bytes together")]
+    Full {
+        /// The part that is full.
+        what: &'static str,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The task has so many of these that it takes no more.
+    #[error("the task is full: it may have at most {limit} {what}")]
+    FullInNumber {
+        /// The part that is full.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// There is no such task.
     #[error("there is no such task")]
     NotFound,
@@ -71,6 +87,7 @@ impl Rejection {
         match self {
             Self::Invalid(_) => "validation_failed",
             Self::TooLarge { .. } => "payload_too_large",
+            Self::Full { .. } | Self::FullInNumber { .. } => "task_full",
             Self::NotFound | Self::PartNotFound(_) => "not_found",
             Self::Exists => "task_exists",
             Self::AgentInactive(_) => "agent_inactive",

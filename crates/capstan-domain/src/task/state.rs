@@ -11,6 +11,7 @@ use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId};
 use crate::span::later;
 use crate::task::event::{BlockerKind, BudgetScope, OutputStatus, Subtask, TaskAccepted, TaskPayloadSet};
 use crate::task::rejection::Rejection;
+use crate::task::shortened::{RESULT_BYTES_MAX, short_result, shortened};
 use crate::task::spending::Spending;
 use crate::task::transitions::TaskState;
 
@@ -44,7 +45,7 @@ pub use blocker::Blocker;
 pub use changes::Changes;
 pub use children::{Child, ChildEnd, Children};
 pub use inbox::{Inbox, Input, InputState};
-pub use outputs::{EmailDraft, Output, Outputs};
+pub use outputs::{EmailDraft, Known, Outputs};
 pub use parent_report::ParentReport;
 pub use progress::{Progress, Sleep};
 pub use rows::{RowCount, Rows, rows_of};
@@ -105,7 +106,7 @@ impl Task {
             self.state = TaskState::Waiting;
         }
         if self.has_parent() {
-            self.report.result = result.cloned();
+            self.report.result = result.map(short_result);
         }
     }
 
@@ -130,7 +131,7 @@ impl Task {
         self.tool_calls.task_ended();
         self.children.task_ended();
         if self.has_parent() {
-            self.report.error = error.map(str::to_owned);
+            self.report.error = error.map(|error| shortened(error, RESULT_BYTES_MAX));
         }
     }
 
@@ -263,20 +264,22 @@ impl Task {
 
     /// The pending outputs a decision without items is about, oldest first: those of the open question; when none is
     /// open, those of the newest wait group.
-    pub(super) fn outputs_in_question(&self) -> Vec<(OutputId, &Output)> {
+    pub(super) fn outputs_in_question(&self) -> Vec<(OutputId, Known<'_>)> {
         let Some(blocker) = &self.blocker else { return self.group_awaiting_approval(None) };
         let asked = |id: &OutputId| blocker.opened.items.iter().any(|item| item.output_id == *id);
-        self.outputs.by_age(|id, output| asked(id) && output.status == OutputStatus::Pending)
+        let pending =
+            self.outputs.named().filter(|(_, output)| output.record.status == OutputStatus::Pending);
+        pending.filter(|(id, _)| asked(id)).collect()
     }
 
     /// The outputs of this wait group that await an approval, oldest first; of the newest group when none is named.
-    pub(super) fn group_awaiting_approval(&self, group: Option<&str>) -> Vec<(OutputId, &Output)> {
+    pub(super) fn group_awaiting_approval(&self, group: Option<&str>) -> Vec<(OutputId, Known<'_>)> {
         let mut waiting = self.outputs_awaiting_approval();
         if let Some(group) = group {
-            waiting.retain(|(_, output)| output.wait_group_id.as_deref() == Some(group));
+            waiting.retain(|(_, output)| output.wait_group_id() == Some(group));
         } else if let Some((newest_id, newest)) = waiting.last().copied() {
-            waiting.retain(|(id, output)| match &newest.wait_group_id {
-                Some(group) => output.wait_group_id.as_ref() == Some(group),
+            waiting.retain(|(id, output)| match newest.wait_group_id() {
+                Some(group) => output.wait_group_id() == Some(group),
                 None => *id == newest_id,
             });
         }
@@ -284,15 +287,18 @@ impl Task {
     }
 
     /// The outputs that await an approval, oldest first.
-    pub(super) fn outputs_awaiting_approval(&self) -> Vec<(OutputId, &Output)> {
-        self.outputs.by_age(|_, output| output.awaits_approval())
+    pub(super) fn outputs_awaiting_approval(&self) -> Vec<(OutputId, Known<'_>)> {
+        self.outputs.named().filter(|(_, output)| output.awaits_approval()).collect()
     }
 
     /// True when an approval is requested: by the open question, or by outputs of a task without an active run.
     pub(super) fn awaits_approval(&self) -> bool {
         match &self.blocker {
             Some(blocker) => blocker.opened.kind == BlockerKind::Approval,
-            None => self.active_run().is_none() && self.outputs.values().any(Output::awaits_approval),
+            None => {
+                self.active_run().is_none()
+                    && self.outputs.named().any(|(_, output)| output.awaits_approval())
+            }
         }
     }
 

@@ -12,12 +12,7 @@ use crate::task::state::children::reported_as;
 use crate::task::state::{Child, Task};
 use crate::task::steps::input;
 use crate::task::transitions::TaskState;
-use crate::text::cut;
 
-/// Longest result of a subtask its parent keeps, in bytes of JSON.
-const RESULT_BYTES_MAX: usize = 32 << 10;
-/// Longest result of a subtask its parent's agent receives, in bytes.
-const REPORT_BYTES_MAX: usize = 8 << 10;
 /// The `spawned_by` of a subtask.
 const SPAWNED_BY: &str = "fanout_subtask";
 
@@ -78,7 +73,7 @@ pub fn report(child: &Task) -> ChildEnded {
         task_id: child.id(),
         label: child.accepted.label.clone(),
         state: child.state,
-        result: child.report.result.clone().map(short),
+        result: child.report.result.clone(),
         error: child.report.error.clone(),
         cost_usd: child.spent_usd(),
     }
@@ -95,23 +90,6 @@ pub fn missing(parent: &Task, subtask: TaskId) -> ChildEnded {
         error: Some("the subtask could not be created".to_owned()),
         cost_usd: 0.0,
     }
-}
-
-/// A result as its parent keeps it: a long one is cut, and then is a text.
-fn short(result: Value) -> Value {
-    let json = result.to_string();
-    if json.len() <= RESULT_BYTES_MAX {
-        return result;
-    }
-    Value::String(shortened(result.as_str().unwrap_or(&json), RESULT_BYTES_MAX))
-}
-
-/// A text with a note when it was cut.
-fn shortened(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    format!("{} … (cut, {} bytes in all)", cut(text, bytes_max), text.len())
 }
 
 pub(super) fn child_ended(task: &Task, command: &ChildEnded, at: DateTime<Utc>) -> Vec<Event> {
@@ -146,7 +124,7 @@ pub(super) fn parent_heard(task: &Task, at: DateTime<Utc>) -> Vec<Event> {
     task.must_tell_parent().then(told).into_iter().collect()
 }
 
-/// The message about the subtasks the agent waited for.
+/// The message about the subtasks the agent waited for. Their reports were cut when they came.
 fn results(task: &Task, join: &JoinWait) -> String {
     let children = join.task_ids.iter().map(|id| (id, task.children.get(id)));
     let over = children.clone().filter(|(_, child)| child.is_some_and(|child| child.ended.is_some())).count();
@@ -157,14 +135,12 @@ fn results(task: &Task, join: &JoinWait) -> String {
         let state = ended.map_or("not over yet", |ended| ended.state.as_str());
         text.push_str(&format!("\n\n{}. {name}: {state}", place + 1));
         if let Some(error) = ended.and_then(|ended| ended.error.as_ref()) {
-            text.push_str(&format!(" ({})", shortened(error, REPORT_BYTES_MAX)));
+            text.push_str(&format!(" ({error})"));
         }
         match ended.and_then(|ended| ended.result.as_ref()) {
             None | Some(Value::Null) => {}
-            Some(Value::String(result)) => {
-                text.push_str(&format!("\n{}", shortened(result, REPORT_BYTES_MAX)));
-            }
-            Some(result) => text.push_str(&format!("\n{}", shortened(&result.to_string(), REPORT_BYTES_MAX))),
+            Some(Value::String(result)) => text.push_str(&format!("\n{result}")),
+            Some(result) => text.push_str(&format!("\n{result}")),
         }
     }
     text

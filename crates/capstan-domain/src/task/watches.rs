@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::id::{InputId, derived};
 use crate::task::command::{FireWatch, PublishSourceEvent};
 use crate::task::event::{Event, INTEGRATIONS, InputSource, SourceWatch, WatchFired};
+use crate::task::shortened::shortened;
 use crate::task::state::Task;
 use crate::task::steps::input;
 use crate::text::non_blank;
@@ -17,6 +18,8 @@ use crate::{Fault, Faults};
 const LIST_MAX: usize = 1000;
 /// Most items an input lists one by one.
 const ITEMS_MAX: usize = 20;
+/// Longest item that is told, in bytes.
+const ITEM_BYTES_MAX: usize = 4 << 10;
 
 impl PublishSourceEvent {
     /// The event in normal form: texts trimmed, each key once.
@@ -89,7 +92,7 @@ pub(super) fn fire(task: &Task, command: &FireWatch, at: DateTime<Utc>) -> Vec<E
 fn news(watch: &SourceWatch, items: &[Value]) -> String {
     let mut text = format!("News from {}:", watch.integration);
     for item in items.iter().take(ITEMS_MAX) {
-        text.push_str(&format!("\n- {}", text_of(item)));
+        text.push_str(&format!("\n- {}", shortened(&text_of(item), ITEM_BYTES_MAX)));
     }
     if items.len() > ITEMS_MAX {
         text.push_str(&format!("\n- and {} more", items.len() - ITEMS_MAX));

@@ -9,9 +9,9 @@ use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::command::{
     AckInput, AppendOutputRows, ArchiveOutputs, ArchiveTask, CancelRun, CancelTask, CheckToolCall, Command,
     DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget,
-    NewOutputStatus, ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, ReportedOutcome,
-    RetryTask, ReturnAttempt, StartToolCall, StopForBudget, SubmitTaskInput, TaskPayload, TimeOutAttempt,
-    ToolCheck, UnarchiveTask, UpdateTask, Wake, WarnBudget,
+    MESSAGE_BYTES_MAX, NewOutputStatus, ParentHeard, PassDeadline, ProduceOutput, RecordUsage,
+    ReleaseAttempt, ReportedOutcome, RetryTask, ReturnAttempt, StartToolCall, StopForBudget, SubmitTaskInput,
+    TaskPayload, TimeOutAttempt, ToolCheck, UnarchiveTask, UpdateTask, Wake, WarnBudget,
 };
 use capstan_domain::task::event::{BudgetScope, ToolExecutor, ToolOutcome};
 use capstan_domain::task::spending::Spending;
@@ -38,6 +38,8 @@ pub(crate) struct Birth {
     pub(crate) max_attempts: i64,
     pub(crate) retry_delay_ms: i64,
     pub(crate) has_parent: bool,
+    /// Bytes that texts are filled up to.
+    pub(crate) text_bytes: usize,
 }
 
 /// The next step; the state gives it its meaning.
@@ -124,6 +126,7 @@ pub(crate) fn births() -> impl Strategy<Value = Birth> {
                     max_attempts,
                     retry_delay_ms,
                     has_parent,
+                    text_bytes: 0,
                 }
             },
         )
@@ -300,7 +303,11 @@ fn command(
         input_id = InputId(Uuid::from_u128(100_000 + used.len() as u128));
     }
     let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3)));
-    let text = format!("text {a} {b}");
+    let filled = |text: String| {
+        let more = birth.text_bytes.saturating_sub(text.len());
+        text + &"x".repeat(more)
+    };
+    let text = filled(format!("text {a} {b}."));
     // Outputs come from the agent, and some from outside.
     let fence = |attempt_id| (b % 5 > 0).then_some(attempt_id);
     match kind {
@@ -338,13 +345,13 @@ fn command(
         Kind::Fire => Command::FireWatch(FireWatch {
             integration: "gmail".into(),
             correlation_keys: vec![format!("thread {}", a % 2)],
-            items: vec![(b % 8).into()],
+            items: vec![filled((b % 8).to_string()).into()],
             event_type: None,
         })
         .at(at),
         Kind::Retry => {
             let command = RetryTask { task_id: task_id(), message: (b % 2 == 0).then_some(text) };
-            Command::Retry { command, input_id, message_bytes_max: 1000 }.at(at)
+            Command::Retry { command, input_id, message_bytes_max: MESSAGE_BYTES_MAX }.at(at)
         }
         Kind::Archive => {
             Command::Archive { command: ArchiveTask { task_id: task_id() }, grace_ms: i64::from(b) * 100 }
@@ -363,7 +370,7 @@ fn command(
                 labels: None,
                 deadline: change(b % 5 == 2, (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
             };
-            Command::Update { command: Box::new(command), message_bytes_max: 1000 }.at(at)
+            Command::Update { command: Box::new(command), message_bytes_max: MESSAGE_BYTES_MAX }.at(at)
         }
         Kind::Wake => {
             let set_for = task.sleep.as_ref().filter(|_| !wild).map_or(at, |sleep| sleep.wake_at);
@@ -407,7 +414,7 @@ fn command(
             finish(attempt_id, outcome, class, b, at)
         }
         Kind::Ask => {
-            let summary = if wild { String::new() } else { format!("question {}", a % 3) };
+            let summary = if wild { String::new() } else { filled(format!("question {}", a % 3)) };
             let command = Box::new(question(summary, a, b, at));
             Command::OpenBlocker { command, attempt_id, fitting: Vec::new() }.at(at)
         }
@@ -422,7 +429,7 @@ fn command(
                 id: None,
                 name: None,
                 output_type: "report".into(),
-                title: text,
+                title: text.chars().take(500).collect(),
                 summary: None,
                 uri: None,
                 data: Map::new(),
@@ -507,7 +514,7 @@ fn command(
             Command::LiftBudget(LiftBudget { blocker_id }).at(at)
         }
         Kind::ArchiveOutputs => {
-            let known = task.outputs.keys().copied().filter(|_| !wild).take(usize::from(a % 3));
+            let known = task.outputs.named().map(|(id, _)| id).filter(|_| !wild).take(usize::from(a % 3));
             let output_ids = known.chain(wild.then_some(output_id)).collect();
             Command::ArchiveOutputs(ArchiveOutputs { output_ids }).at(at)
         }

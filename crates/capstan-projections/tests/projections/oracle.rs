@@ -180,9 +180,10 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
         let filter = OutputFilter { task_id: Some(entry.id), ..OutputFilter::default() };
         let outputs = read_models.list(workspace, &filter, &all).await.unwrap();
         let found: BTreeSet<String> = ids(&outputs.items).into_iter().collect();
-        assert_eq!(found, task.outputs.keys().map(ToString::to_string).collect());
+        assert_eq!(found, task.outputs.named().map(|(id, _)| id.to_string()).collect());
         assert!(read_models.list(stranger, &filter, &all).await.unwrap().items.is_empty());
-        for id in task.outputs.keys() {
+        for (id, _) in task.outputs.named() {
+            let id = &id;
             assert_eq!(read_models.task_of(workspace, id).await.unwrap(), Some(entry.id));
             assert!(read_models.one(stranger, id).await.unwrap().is_none());
             assert!(read_models.one(workspace, &OutputOfTask(entry.id, *id)).await.unwrap().is_some());

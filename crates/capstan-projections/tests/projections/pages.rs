@@ -44,7 +44,7 @@ fn ids_of<I: ToString>(story: &Story, of: impl Fn(&Task) -> Vec<I>) -> BTreeSet<
 }
 
 fn shown_outputs(task: &Task) -> Vec<OutputId> {
-    task.outputs.iter().filter(|(_, output)| !output.is_archived).map(|(id, _)| *id).collect()
+    task.outputs.named().filter(|(_, output)| !output.record.is_archived).map(|(id, _)| id).collect()
 }
 
 #[tokio::test]

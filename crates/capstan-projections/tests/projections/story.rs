@@ -444,7 +444,7 @@ impl Story {
         if live.cancel_grace_until.is_some() && roll < 60 {
             return Command::ReleaseAttempt(command::ReleaseAttempt { attempt_id });
         }
-        let output_id = task.outputs.keys().next().copied().unwrap_or(OutputId(Uuid::nil()));
+        let output_id = task.outputs.named().next().map_or(OutputId(Uuid::nil()), |(id, _)| id);
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
         match roll {
             14..30 => Command::Start { attempt_id },

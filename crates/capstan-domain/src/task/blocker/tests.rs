@@ -172,7 +172,10 @@ fn a_question_without_an_answer_in_time_ends_with_its_default() {
             assert_eq!((said.source, said.action), (InputSource::Deadline, action));
             assert!(said.message.contains("Nobody answered in time"), "{}", said.message);
             let task = state.as_ref().unwrap();
-            assert_eq!((task.state, task.outputs[&output_id(1)].status), (TaskState::Running, status));
+            assert_eq!(
+                (task.state, task.outputs.get(output_id(1)).unwrap().record.status),
+                (TaskState::Running, status)
+            );
         });
         asked().and(finish_ok(1)).when(expire_blocker(1, 60)).then_with(|events, state| {
             assert_eq!(kinds(events).last(), Some(&"run requested"));
@@ -216,13 +219,19 @@ fn a_decision_that_came_before_its_request_decides_it() {
     let early = || started().and(submit(decide(1, "approve", ""))).and(approvable(1, "g"));
     early().when(open(1, request("may I?"))).then_with(|events, state| {
         assert_eq!(kinds(events), ["asked", "output changed", "answered", "continued"]);
-        assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Approved);
+        assert_eq!(
+            state.as_ref().unwrap().outputs.get(output_id(1)).unwrap().record.status,
+            OutputStatus::Approved
+        );
     });
     let text = || started().and(say(1, "not yet")).and(approvable(1, "g"));
     text().when(open(1, request("may I?"))).then_with(|events, state| {
         let Event::BlockerClosed(closed) = &events[2] else { panic!("closed") };
         assert_eq!(closed.status, BlockerStatus::Superseded);
-        assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Rejected);
+        assert_eq!(
+            state.as_ref().unwrap().outputs.get(output_id(1)).unwrap().record.status,
+            OutputStatus::Rejected
+        );
     });
     let several = Approvers { required: 1, among: Vec::new() };
     let several = OpenBlocker { approvers: Some(several), ..request("may I?") };

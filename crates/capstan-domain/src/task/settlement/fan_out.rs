@@ -12,11 +12,14 @@ use crate::task::words;
 use crate::text::non_blank;
 
 use super::watching::rearm;
+use crate::task::command::LABEL_BYTES_MAX;
 
 /// Most subtasks of one run.
 const SUBTASKS_MAX: usize = 100;
 /// Most subtasks a task may have, over all its runs.
 const CHILDREN_MAX: usize = 1000;
+/// Most runs whose subtasks are waited for.
+const JOINS_MAX: usize = 8;
 /// Longest prompt of a subtask, in bytes.
 const PROMPT_BYTES_MAX: usize = 256 << 10;
 
@@ -80,6 +83,11 @@ pub(super) fn subtasks(
         "/subtasks",
         format_args!("subtasks may be nested at most {DEPTH_MAX} levels deep"),
     );
+    faults.require(
+        task.children.joins.len() < JOINS_MAX,
+        "/join",
+        format_args!("a task may wait for the subtasks of at most {JOINS_MAX} runs"),
+    );
     let left = task.accepted.budget_usd.map(|budget| (budget - task.spent_usd()).max(0.0));
     let checked = |(place, spec): (usize, &SubtaskSpec)| {
         faults.within(&format!("/subtasks/{place}"), |faults| subtask(run_id, place, spec, left, faults))
@@ -99,6 +107,13 @@ fn subtask(
     let prompt = faults.required("/prompt", &spec.prompt).to_owned();
     let is_short = spec.prompt.len() <= PROMPT_BYTES_MAX;
     faults.require(is_short, "/prompt", format_args!("prompt exceeds {PROMPT_BYTES_MAX} bytes"));
+    for (pointer, text) in [
+        ("/label", &spec.label),
+        ("/entity_label", &spec.entity_label),
+        ("/source_output_id", &spec.source_output_id),
+    ] {
+        faults.at_most(pointer, text.as_deref().unwrap_or_default(), LABEL_BYTES_MAX);
+    }
     let minutes = spec.wake_delay_minutes;
     faults.require(
         minutes.is_none_or(|minutes| minutes >= 0),

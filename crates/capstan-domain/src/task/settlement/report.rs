@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::span::{SPAN_MS_MAX, later};
-use crate::task::command::{FinishAttempt, WakePlan};
+use crate::task::command::{FinishAttempt, MESSAGE_BYTES_MAX, WakePlan};
 use crate::task::event::{Join, SourceWatch, Subtask};
 use crate::task::rejection::Rejection;
 use crate::task::state::{Live, Task};
@@ -66,6 +66,8 @@ fn check_wake(wake: &WakePlan, at: DateTime<Utc>, faults: &mut Faults) {
         "",
         "at most one of at and delay_minutes may be given",
     );
+    let prompt = wake.follow_up_prompt.as_deref().unwrap_or_default();
+    faults.at_most("/follow_up_prompt", prompt, MESSAGE_BYTES_MAX);
     let minutes = wake.delay_minutes;
     faults.require(
         minutes.is_none_or(|minutes| minutes >= 0),

@@ -512,7 +512,14 @@ fn approved_outputs_come_into_force_when_the_run_succeeds() {
     }));
     given::<TaskDecider>(history).when(finish_ok(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "output changed", "done"]);
-        assert!(state.as_ref().unwrap().outputs.values().all(|output| output.status == OutputStatus::Active));
+        assert!(
+            state
+                .as_ref()
+                .unwrap()
+                .outputs
+                .named()
+                .all(|(_, output)| output.record.status == OutputStatus::Active)
+        );
     });
 }
 

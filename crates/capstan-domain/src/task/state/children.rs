@@ -8,6 +8,17 @@ use uuid::Uuid;
 
 use crate::id::{InputId, TaskId, derived};
 use crate::task::event::{Join, JoinWait, Subtask, SubtaskEnded, SubtasksSpawned};
+use crate::task::shortened::{shortened, shortened_value};
+
+/// Longest result and error of a subtask that its parent's agent receives, in bytes each.
+const REPORT_BYTES_MAX: usize = 8 << 10;
+/// Most bytes of the results, and of the errors, that one wait tells together.
+const JOIN_BYTES_MAX: usize = 128 << 10;
+
+/// Longest result and error of each subtask that a wait tells, in bytes.
+fn report_bytes_max(join: &JoinWait) -> usize {
+    REPORT_BYTES_MAX.min(JOIN_BYTES_MAX / join.task_ids.len().max(1))
+}
 
 /// A subtask, as far as its parent knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -93,13 +104,15 @@ impl Children {
         let ended = ChildEnd {
             cost_usd: e.cost_usd,
             reported_as: reported_as(e),
-            report: self.is_awaited(e.task_id).then(|| Box::new(e.clone())),
+            report: self.awaited(e.task_id).map(|bytes_max| Box::new(kept(e, bytes_max))),
         };
         self.by_id.insert(e.task_id, Child { subtask: None, ended: Some(ended) });
     }
 
-    fn is_awaited(&self, child: TaskId) -> bool {
-        self.joins.iter().any(|join| join.task_ids.contains(&child))
+    /// The longest report that a wait will tell of this subtask, in bytes; none when nothing waits for it.
+    fn awaited(&self, child: TaskId) -> Option<usize> {
+        let joins = self.joins.iter().filter(|join| join.task_ids.contains(&child));
+        joins.map(report_bytes_max).max()
     }
 
     /// Drops the reports that no wait is left to tell.
@@ -123,6 +136,15 @@ impl Children {
     pub(in crate::task) fn task_ended(&mut self) {
         self.joins.clear();
         self.drop_reports();
+    }
+}
+
+/// The report as it will be told.
+fn kept(e: &SubtaskEnded, bytes_max: usize) -> SubtaskEnded {
+    SubtaskEnded {
+        result: e.result.as_ref().map(|result| shortened_value(result, bytes_max)),
+        error: e.error.as_deref().map(|error| shortened(error, bytes_max)),
+        ..e.clone()
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{AttemptId, InputId};
+use crate::stored::json_bytes;
 use crate::task::event::{
     InputAccepted, InputClaimed, InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Verdict,
 };
@@ -51,6 +52,11 @@ pub struct Input {
 }
 
 impl Input {
+    fn bytes(&self) -> usize {
+        let answers = self.answers.iter().map(|(id, answer)| id.len() + json_bytes(answer)).sum::<usize>();
+        self.message.len() + answers
+    }
+
     /// True for a caller's input that does not take a turn to itself.
     pub(in crate::task) fn may_answer(&self) -> bool {
         self.source == InputSource::Caller && self.queue_mode != QueueMode::Queue
@@ -80,6 +86,11 @@ impl Inbox {
     /// The place the next input takes, from 1.
     pub(in crate::task) fn next_seq(&self) -> u32 {
         self.accepted.saturating_add(1)
+    }
+
+    /// Bytes of the inputs that did not leave.
+    pub(in crate::task) fn bytes(&self) -> usize {
+        self.left.iter().map(Input::bytes).sum()
     }
 
     pub(in crate::task) fn accepted(&mut self, e: &InputAccepted) {

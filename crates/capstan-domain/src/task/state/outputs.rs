@@ -2,27 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use data_encoding::BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use crate::id::{OutputId, derived};
 use crate::task::event::{OutputFinalized, OutputProduced, OutputStatus, OutputStatusChanged};
+use crate::text::cut;
 
-/// An output, as far as decisions need it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Output {
+/// Outputs that stay known by name after they were decided on: the newest of them.
+const NAMED_MAX: usize = 16;
+/// Most bytes kept of a title.
+pub(in crate::task) const TITLE_BYTES_MAX: usize = 512;
+/// Most bytes of the name of a wait group and of each text of a draft.
+pub(in crate::task) const NAME_BYTES_MAX: usize = 1024;
+
+/// The first bytes of a digest; two texts of one task have the same with a chance of 1 to 10^14.
+pub(in crate::task) type Digest = [u8; 6];
+
+/// The facts that are kept of every output: its id, the contents it has and its status, in 21 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The last bytes of its id, which are random.
+    id: [u8; 8],
     /// A digest of the command that produced it: only an equal command is a repeat.
-    pub made_as: Uuid,
+    pub(in crate::task) made_as: Digest,
+    /// A digest of the final summary, zero without one: the same once more changes nothing.
+    summarised_as: Digest,
     /// Its status.
     pub status: OutputStatus,
+    /// True once it is archived.
+    pub is_archived: bool,
+}
+
+/// An output that waits for a decision, or one of the newest of the others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Named {
     /// Its place among the task's outputs, from 1.
     pub number: u32,
-    /// A name for people; any question may be about it.
+    /// A name for people, at most 512 bytes of it.
     pub title: String,
-    /// A digest of the final summary: the same once more changes nothing.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
-    pub summarised_as: Option<Uuid>,
     /// The wait group its metadata names.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub wait_group_id: Option<String>,
@@ -32,9 +51,6 @@ pub struct Output {
     /// The draft, when it is an email that was not sent.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub draft: Option<EmailDraft>,
-    /// True once it is archived.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
-    pub is_archived: bool,
 }
 
 /// An email that waits to be sent.
@@ -53,96 +69,300 @@ pub struct EmailDraft {
     pub subject: Option<String>,
 }
 
-impl Output {
-    fn produced(produced: &OutputProduced, number: u32) -> Self {
-        let metadata = &produced.metadata;
-        let mut output = Self {
-            made_as: made_as(produced),
-            status: produced.status,
-            number,
-            title: produced.title.clone(),
-            summarised_as: produced.summary.as_deref().map(summarised_as),
-            wait_group_id: text(metadata, "_wait_group_id"),
-            is_approval: asks_for_approval(produced),
-            draft: draft(&produced.output_type, &produced.data, metadata),
+/// All outputs of a task. Each has a record; texts are kept of those that wait for a decision, and of the newest others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// One for each output, in the order of their creation.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    records: Records,
+    /// The outputs with their texts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    named: BTreeMap<OutputId, Named>,
+}
+
+/// Records, stored as one text.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Records(Vec<Record>);
+
+/// An output as a decision sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its place among the task's outputs, from 1.
+    pub number: u32,
+    /// Its facts.
+    pub record: &'a Record,
+    /// Its texts, while they are kept.
+    pub named: Option<&'a Named>,
+}
+
+impl Record {
+    const BYTES: usize = 21;
+
+    fn produced(e: &OutputProduced) -> Self {
+        Self {
+            id: key(e.output_id),
+            made_as: made_as(e),
+            summarised_as: e.summary.as_deref().map(summarised_as).unwrap_or_default(),
+            status: e.status,
             is_archived: false,
-        };
-        output.shrink();
-        output
+        }
+    }
+
+    /// True when this is its final summary.
+    pub(in crate::task) fn has_summary(&self, summary: &str) -> bool {
+        self.summarised_as == summarised_as(summary)
+    }
+
+    /// True while a decision on it, or its activation, is to come: whoever does that names it by its whole id.
+    fn is_open(&self) -> bool {
+        matches!(self.status, OutputStatus::Pending | OutputStatus::Approved)
+    }
+
+    fn encode(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.id);
+        bytes.extend(self.made_as);
+        bytes.extend(self.summarised_as);
+        bytes.push(status_number(self.status) | if self.is_archived { ARCHIVED } else { 0 });
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (made_as, rest) = rest.split_first_chunk()?;
+        let (summarised_as, rest) = rest.split_first_chunk()?;
+        let [flags] = rest else { return None };
+        let status = STATUSES.get(usize::from(flags & !ARCHIVED)).copied()?;
+        let is_archived = flags & ARCHIVED != 0;
+        Some(Self { id: *id, made_as: *made_as, summarised_as: *summarised_as, status, is_archived })
+    }
+}
+
+const ARCHIVED: u8 = 0x80;
+/// The statuses by the number they are stored as.
+const STATUSES: [OutputStatus; 5] = [
+    OutputStatus::Pending,
+    OutputStatus::Active,
+    OutputStatus::Approved,
+    OutputStatus::Rejected,
+    OutputStatus::Cancelled,
+];
+
+fn status_number(status: OutputStatus) -> u8 {
+    match status {
+        OutputStatus::Pending => 0,
+        OutputStatus::Active => 1,
+        OutputStatus::Approved => 2,
+        OutputStatus::Rejected => 3,
+        OutputStatus::Cancelled => 4,
+    }
+}
+
+fn key(id: OutputId) -> [u8; 8] {
+    let bytes = id.0.as_bytes();
+    bytes.last_chunk().copied().unwrap_or_default()
+}
+
+impl Serialize for Records {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(self.0.len() * Record::BYTES);
+        self.0.iter().for_each(|record| record.encode(&mut bytes));
+        serializer.serialize_str(&BASE64.encode(&bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Records {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64.decode(text.as_bytes()).map_err(de::Error::custom)?;
+        let records: Option<Vec<_>> = bytes.chunks(Record::BYTES).map(Record::decode).collect();
+        records.map(Self).ok_or_else(|| de::Error::custom("not the records of outputs"))
+    }
+}
+
+impl Named {
+    fn produced(e: &OutputProduced, number: u32) -> Self {
+        Self {
+            number,
+            title: cut(&e.title, TITLE_BYTES_MAX).to_owned(),
+            wait_group_id: wait_group(&e.metadata),
+            is_approval: asks_for_approval(e),
+            draft: draft(&e.output_type, &e.data, &e.metadata),
+        }
     }
 
     /// Drops what only a decision on it reads, once it is in force without one, or gone.
-    fn shrink(&mut self) {
-        let is_settled = matches!(self.status, OutputStatus::Active | OutputStatus::Cancelled);
-        if is_settled || self.is_archived {
+    fn shrink(&mut self, record: &Record) {
+        let is_settled = matches!(record.status, OutputStatus::Active | OutputStatus::Cancelled);
+        if is_settled || record.is_archived {
             self.wait_group_id = None;
             self.is_approval = false;
             self.draft = None;
         }
-    }
-
-    /// True while it waits for an approval.
-    pub(in crate::task) fn awaits_approval(&self) -> bool {
-        self.status == OutputStatus::Pending && self.is_approval && !self.is_archived
-    }
-}
-
-/// All outputs of a task.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Outputs(pub BTreeMap<OutputId, Output>);
-
-reads_as!(Outputs, BTreeMap<OutputId, Output>);
-
-impl Outputs {
-    /// The outputs to keep, oldest first.
-    pub(in crate::task) fn by_age(
-        &self,
-        keep: impl Fn(&OutputId, &Output) -> bool,
-    ) -> Vec<(OutputId, &Output)> {
-        let kept = self.0.iter().filter(|(id, output)| keep(id, output));
-        let mut outputs: Vec<_> = kept.map(|(id, output)| (*id, output)).collect();
-        outputs.sort_by_key(|(id, output)| (output.number, *id));
-        outputs
-    }
-
-    pub(in crate::task) fn produced(&mut self, e: &OutputProduced) {
-        let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX).saturating_add(1);
-        self.0.insert(e.output_id, Output::produced(e, number));
-    }
-
-    pub(in crate::task) fn status_changed(&mut self, e: &OutputStatusChanged) {
-        self.change(e.output_id, |output| output.status = e.status);
-    }
-
-    pub(in crate::task) fn finalized(&mut self, e: &OutputFinalized) {
-        self.change(e.output_id, |output| output.summarised_as = Some(summarised_as(&e.summary)));
-    }
-
-    pub(in crate::task) fn archived(&mut self, output_id: OutputId) {
-        self.change(output_id, |output| output.is_archived = true);
-    }
-
-    fn change(&mut self, output_id: OutputId, change: impl FnOnce(&mut Output)) {
-        if let Some(output) = self.0.get_mut(&output_id) {
-            change(output);
-            output.shrink();
+        if record.is_open() && record.is_archived {
+            self.title = String::new();
         }
     }
 }
 
+impl<'a> Known<'a> {
+    /// Its name for people; its number once the title is not kept.
+    pub(in crate::task) fn title(&self) -> String {
+        match self.named.map(|named| named.title.as_str()).filter(|title| !title.is_empty()) {
+            Some(title) => title.to_owned(),
+            None => format!("output {}", self.number),
+        }
+    }
+
+    /// The draft, when it is an email that was not sent.
+    pub(in crate::task) fn draft(&self) -> Option<&'a EmailDraft> {
+        self.named?.draft.as_ref()
+    }
+
+    /// The wait group it belongs to.
+    pub(in crate::task) fn wait_group_id(&self) -> Option<&'a str> {
+        self.named?.wait_group_id.as_deref()
+    }
+
+    /// True while it waits for an approval.
+    pub(in crate::task) fn awaits_approval(&self) -> bool {
+        let is_open = self.record.status == OutputStatus::Pending && !self.record.is_archived;
+        is_open && self.named.is_some_and(|named| named.is_approval)
+    }
+}
+
+impl Outputs {
+    /// Number of outputs, archived ones included.
+    pub fn len(&self) -> usize {
+        self.records.0.len()
+    }
+
+    /// True without any output.
+    pub fn is_empty(&self) -> bool {
+        self.records.0.is_empty()
+    }
+
+    /// The output of this id.
+    pub fn get(&self, id: OutputId) -> Option<Known<'_>> {
+        let key = key(id);
+        let place = self.records.0.iter().position(|record| record.id == key)?;
+        Some(self.at(place, self.named.get(&id)))
+    }
+
+    /// True when the task has this output.
+    pub fn contains(&self, id: OutputId) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// The outputs whose texts are kept, oldest first: all that wait for a decision, and the newest others.
+    pub fn named(&self) -> impl Iterator<Item = (OutputId, Known<'_>)> {
+        let mut named: Vec<_> = self.named.iter().collect();
+        named.sort_by_key(|(id, named)| (named.number, **id));
+        named.into_iter().filter_map(|(id, _)| Some((*id, self.get(*id)?)))
+    }
+
+    fn at<'a>(&'a self, place: usize, named: Option<&'a Named>) -> Known<'a> {
+        let number = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
+        Known { number, record: &self.records.0[place], named }
+    }
+
+    /// Bytes of the texts of outputs that wait for a decision.
+    pub(in crate::task) fn open_text_bytes(&self) -> usize {
+        let open = self.named.values().filter(|named| {
+            let place = named.number.saturating_sub(1) as usize;
+            self.records.0.get(place).is_some_and(Record::is_open)
+        });
+        open.map(text_bytes).sum()
+    }
+
+    pub(in crate::task) fn produced(&mut self, e: &OutputProduced) {
+        let record = Record::produced(e);
+        let place = self.records.0.iter().position(|known| known.id == record.id);
+        let place = place.unwrap_or(self.records.0.len());
+        let number = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
+        if place == self.records.0.len() {
+            self.records.0.push(record);
+        } else {
+            self.records.0[place] = record;
+        }
+        let mut named = Named::produced(e, number);
+        named.shrink(&record);
+        self.named.insert(e.output_id, named);
+        self.forget();
+    }
+
+    pub(in crate::task) fn status_changed(&mut self, e: &OutputStatusChanged) {
+        self.change(e.output_id, |record| record.status = e.status);
+    }
+
+    pub(in crate::task) fn finalized(&mut self, e: &OutputFinalized) {
+        self.change(e.output_id, |record| record.summarised_as = summarised_as(&e.summary));
+    }
+
+    pub(in crate::task) fn archived(&mut self, output_id: OutputId) {
+        self.change(output_id, |record| record.is_archived = true);
+    }
+
+    fn change(&mut self, id: OutputId, change: impl FnOnce(&mut Record)) {
+        let key = key(id);
+        let Some(place) = self.records.0.iter().position(|record| record.id == key) else { return };
+        let record = &mut self.records.0[place];
+        change(record);
+        let number = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
+        if record.is_open() {
+            self.named.entry(id).or_insert_with(|| Named { number, ..Named::default() });
+        }
+        if let Some(named) = self.named.get_mut(&id) {
+            named.shrink(record);
+        }
+        self.forget();
+    }
+
+    /// Drops the texts of the oldest outputs that wait for nothing.
+    fn forget(&mut self) {
+        if self.named.len() <= NAMED_MAX {
+            return;
+        }
+        let records = &self.records.0;
+        let is_open =
+            |named: &Named| records.get(named.number.saturating_sub(1) as usize).is_some_and(Record::is_open);
+        let mut closed: Vec<_> = self.named.iter().filter(|(_, named)| !is_open(named)).collect();
+        closed.sort_by_key(|(id, named)| (named.number, **id));
+        let surplus = closed.len().saturating_sub(NAMED_MAX);
+        let gone: Vec<OutputId> = closed.into_iter().take(surplus).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.named.remove(&id);
+        }
+    }
+}
+
+fn text_bytes(named: &Named) -> usize {
+    let draft = named.draft.as_ref().map_or(0, |draft| {
+        let others = [&draft.thread_id, &draft.to, &draft.subject];
+        draft.draft_id.len() + others.into_iter().flatten().map(String::len).sum::<usize>()
+    });
+    named.title.len() + named.wait_group_id.as_ref().map_or(0, String::len) + draft
+}
+
+/// Bytes that the texts of a new output take while it waits for a decision.
+pub(in crate::task) fn open_text_bytes(e: &OutputProduced) -> usize {
+    if e.status == OutputStatus::Pending { text_bytes(&Named::produced(e, 0)) } else { 0 }
+}
+
+fn digest(parts: &[&str]) -> Digest {
+    derived(parts).as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
 /// A digest of a summary.
-pub(in crate::task) fn summarised_as(summary: &str) -> Uuid {
-    derived(&["output summarised as", summary])
+fn summarised_as(summary: &str) -> Digest {
+    digest(&["output summarised as", summary])
 }
 
 /// A digest of the content an output was produced with, independent of producer and time.
-pub(in crate::task) fn made_as(produced: &OutputProduced) -> Uuid {
+pub(in crate::task) fn made_as(produced: &OutputProduced) -> Digest {
     let OutputProduced { output_type, title, summary, uri, data, metadata, status, .. } = produced;
     let mut made = json!([output_type, title, summary, uri, data, metadata, status]);
     // Without effect on the sorted map of a plain build; another crate may switch it to insertion order.
     made.sort_all_objects();
-    derived(&["output made as", &made.to_string()])
+    digest(&["output made as", &made.to_string()])
 }
 
 /// True for a pending output that is marked as something to approve, or has no mark at all.
@@ -161,6 +381,11 @@ fn asks_for_approval(produced: &OutputProduced) -> bool {
 /// True when the output is how people see an approval.
 pub(in crate::task) fn is_surface(metadata: &Map<String, Value>) -> bool {
     metadata.get("_approval_surface").is_some_and(|value| *value != Value::Bool(false))
+}
+
+/// The wait group that metadata name.
+pub(in crate::task) fn wait_group(metadata: &Map<String, Value>) -> Option<String> {
+    text(metadata, "_wait_group_id")
 }
 
 /// An email with a draft id and no message id was drafted and not sent.

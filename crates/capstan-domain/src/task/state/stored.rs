@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::{Progress, Task};
 use crate::id::TaskId;
 use crate::implied::{Implied, within, within_row};
+use crate::stored::json_bytes;
 use crate::task::event::TaskAccepted;
 
 /// The ids and times that the progress of a task leaves out, because its acceptance says them.
@@ -32,6 +33,11 @@ impl Task {
     /// The same as JSON.
     pub fn progress_json(&self) -> serde_json::Result<String> {
         serde_json::to_string(&self.stored_progress())
+    }
+
+    /// The bytes of [`progress_json`](Self::progress_json).
+    pub fn progress_bytes(&self) -> usize {
+        json_bytes(&self.stored_progress())
     }
 
     /// The task of an acceptance, with or without its later changes, and the progress that

@@ -16,6 +16,9 @@ const REJECTED_MINUTES: i64 = 10;
 /// Minutes for which the agent may repeat an approved call.
 const PRE_APPROVED_MINUTES: i64 = 2;
 
+/// Most decisions remembered, the newest. What is forgotten is asked about again.
+const DECIDED_MAX: usize = 32;
+
 /// A deferred tool call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
@@ -109,9 +112,26 @@ impl ToolCalls {
             };
             if e.executor.is_none() {
                 // From now on it is only compared with what the agent asks for, by name and hash.
-                call.deferred =
-                    ToolCallDeferred { arguments: Value::Null, details: None, ..call.deferred.clone() };
+                call.deferred = ToolCallDeferred {
+                    arguments: Value::Null,
+                    summary: String::new(),
+                    details: None,
+                    ..call.deferred.clone()
+                };
             }
+        }
+        self.forget_surplus();
+    }
+
+    fn forget_surplus(&mut self) {
+        let decided = self.0.iter().filter_map(|(id, call)| match call.state {
+            ToolCallState::Rejected { at } | ToolCallState::PreApproved { at } => Some((at, *id)),
+            ToolCallState::Pending | ToolCallState::Approved { .. } | ToolCallState::Executing { .. } => None,
+        });
+        let mut decided: Vec<_> = decided.collect();
+        decided.sort_unstable();
+        for (_, id) in decided.iter().take(decided.len().saturating_sub(DECIDED_MAX)) {
+            self.0.remove(id);
         }
     }
 
@@ -129,9 +149,8 @@ impl ToolCalls {
         self.0.remove(&tool_call_id);
     }
 
-    /// Calls whose execution has not begun end with the task; one in execution may still report.
+    /// A call in execution may still report after the end of the task; an agent that is to go on asks for others again.
     pub(in crate::task) fn task_ended(&mut self) {
-        self.0
-            .retain(|_, call| !matches!(call.state, ToolCallState::Pending | ToolCallState::Approved { .. }));
+        self.0.retain(|_, call| matches!(call.state, ToolCallState::Executing { .. }));
     }
 }

@@ -7,7 +7,7 @@ use crate::id::OutputId;
 use crate::task::command::{DecidedItem, SubmitInput};
 use crate::task::event::{Decision, InputKind, ItemDecision, OutputStatus, Verdict};
 use crate::task::rejection::Rejection;
-use crate::task::state::{Blocker, Output, Task};
+use crate::task::state::{Blocker, Known, Task};
 use crate::task::words;
 use crate::text::non_blank;
 
@@ -84,7 +84,7 @@ fn read_item(
         return None;
     }
     let id = OutputId::from_str(named).ok();
-    let Some(output_id) = id.filter(|id| task.outputs.contains_key(id)) else {
+    let Some(output_id) = id.filter(|id| task.outputs.contains(*id)) else {
         let message = if id.is_some_and(|id| foreign.contains(&id)) {
             format!("item output {named} does not belong to task {}", task.id())
         } else {
@@ -118,15 +118,19 @@ pub(in crate::task) fn check_whole(task: &Task, blocker: &Blocker, approval: &Ap
 
 /// One decision on every pending output the question is about.
 pub(in crate::task) fn for_all_items(task: &Task, blocker: &Blocker, action: Decision) -> Vec<ItemDecision> {
-    let is_pending =
-        |id: &OutputId| task.outputs.get(id).is_some_and(|output| output.status == OutputStatus::Pending);
+    let is_pending = |id: &OutputId| {
+        task.outputs.get(*id).is_some_and(|output| output.record.status == OutputStatus::Pending)
+    };
     let items = blocker.opened.items.iter().filter(|item| is_pending(&item.output_id));
     items.map(|item| ItemDecision { output_id: item.output_id, action, reason: None }).collect()
 }
 
 /// The decisions that reject these outputs for one reason.
-pub(in crate::task) fn rejecting(outputs: &[(OutputId, &Output)], reason: Option<&str>) -> Vec<ItemDecision> {
-    let reject = |(output_id, _): &(OutputId, &Output)| ItemDecision {
+pub(in crate::task) fn rejecting(
+    outputs: &[(OutputId, Known<'_>)],
+    reason: Option<&str>,
+) -> Vec<ItemDecision> {
+    let reject = |(output_id, _): &(OutputId, Known<'_>)| ItemDecision {
         output_id: *output_id,
         action: Decision::Reject,
         reason: non_blank(reason),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::id::OutputId;
 use crate::task::event::{Decision, ItemDecision, Verdict};
-use crate::task::state::{EmailDraft, Output, Task};
+use crate::task::state::{EmailDraft, Known, Task};
 use crate::task::steps::approval::Approval;
 
 /// The message for a decision: the decisions by title, whether to go ahead, the drafts to send, and the caller's text. A
@@ -13,7 +13,7 @@ pub(in crate::task) fn composed(
     task: &Task,
     approval: &Approval,
     said: &str,
-    asked: &[(OutputId, &Output)],
+    asked: &[(OutputId, Known<'_>)],
     wants_revision: bool,
 ) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -48,7 +48,8 @@ fn listed(task: &Task, items: &[ItemDecision], action: Decision, heading: &str) 
     }
     let mut text = heading.to_owned();
     for (number, item) in (1..).zip(chosen) {
-        let title = task.outputs.get(&item.output_id).map_or("an output", |output| output.title.as_str());
+        let title =
+            task.outputs.get(item.output_id).map_or_else(|| "an output".to_owned(), |output| output.title());
         let _ = write!(text, "\n{number}. {title}");
         if let Some(reason) = &item.reason {
             let _ = write!(text, " (reason: {reason})");
@@ -60,7 +61,7 @@ fn listed(task: &Task, items: &[ItemDecision], action: Decision, heading: &str) 
 /// Instructions to send each approved draft the caller's text does not mention.
 fn sending(task: &Task, items: &[ItemDecision], said: &str) -> Vec<String> {
     let approved = items.iter().filter(|item| item.action == Decision::Approve);
-    let drafts = approved.filter_map(|item| task.outputs.get(&item.output_id)?.draft.as_ref());
+    let drafts = approved.filter_map(|item| task.outputs.get(item.output_id)?.draft());
     drafts.filter(|draft| !said.contains(&draft.draft_id)).map(send).collect()
 }
 
@@ -75,14 +76,14 @@ fn send(draft: &EmailDraft) -> String {
     text
 }
 
-fn revision(said: &str, asked: &[(OutputId, &Output)]) -> String {
+fn revision(said: &str, asked: &[(OutputId, Known<'_>)]) -> String {
     let mut text =
         "Revise your request according to the feedback. Do not execute anything yet; ask for approval again when it is revised."
             .to_owned();
     if !asked.is_empty() {
         text.push_str("\n\nThis is about:");
         for (number, (_, output)) in (1..).zip(asked) {
-            let _ = write!(text, "\n{number}. {}", output.title);
+            let _ = write!(text, "\n{number}. {}", output.title());
         }
     }
     text.push_str("\n\nFeedback:\n");

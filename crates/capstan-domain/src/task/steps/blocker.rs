@@ -6,13 +6,19 @@ use serde::Deserialize;
 use crate::Faults;
 use crate::id::{BlockerId, InputId, OutputId, RunId};
 use crate::span::{SPAN_MS_MAX, later};
+use crate::stored::json_bytes;
 use crate::task::command::{AskedDeadline, OpenBlocker};
 use crate::task::event::{
     Approvers, BlockerClosed, BlockerDeadline, BlockerItem, BlockerKind, BlockerOpened, BlockerStatus,
     BlockerUpdated, DeadlineDefault, Event, Question, Resolution,
 };
-use crate::task::state::{Blocker, Live, Output, Task};
+use crate::task::state::{Blocker, Known, Live, Task};
 use crate::text::non_blank;
+
+/// Most bytes of a question as JSON: it is kept until it is answered and the agent has the answer.
+const QUESTION_BYTES_MAX: usize = 128 << 10;
+/// Most approvers a question may require.
+const APPROVERS_MAX: u32 = 100;
 
 /// The task's next question, with nothing but its summary.
 pub(in crate::task) fn question(
@@ -158,6 +164,8 @@ impl NewQuestion {
             packed.map_or((spec.summary.clone(), None), |packed| (packed.summary, packed.details));
         let summary = faults.required("/summary", &summary).to_owned();
         let wait_group_id = non_blank(spec.wait_group_id.as_deref());
+        let is_short = json_bytes(spec) <= QUESTION_BYTES_MAX;
+        faults.require(is_short, "", format_args!("a question may have at most {QUESTION_BYTES_MAX} bytes"));
         check_questions(&spec.questions, faults);
         let items = items(task, spec, kind, wait_group_id.as_deref(), faults);
         let deadline = spec.deadline.as_ref().and_then(|asked| deadline(asked, at, faults));
@@ -229,7 +237,11 @@ fn check_questions(questions: &[Question], faults: &mut Faults) {
 
 fn check_approvers(task: &Task, kind: BlockerKind, approvers: &Approvers, faults: &mut Faults) {
     faults.require(kind == BlockerKind::Approval, "/approvers", "only an approval takes approvers");
-    faults.require(approvers.required > 0, "/approvers/required", "required must be > 0");
+    faults.require(
+        (1..=APPROVERS_MAX).contains(&approvers.required),
+        "/approvers/required",
+        format_args!("required must be > 0 and at most {APPROVERS_MAX}"),
+    );
     let requester = task.accepted.accepted_by.as_ref();
     let mut among: Vec<_> = approvers.among.iter().filter(|name| Some(*name) != requester).collect();
     among.sort();
@@ -258,19 +270,19 @@ fn items(
     faults: &mut Faults,
 ) -> Vec<BlockerItem> {
     if names_none(spec) && kind == BlockerKind::Approval {
-        let item = |(output_id, output): (_, &Output)| BlockerItem {
+        let item = |(output_id, output): (_, Known<'_>)| BlockerItem {
             output_id,
-            title: output.title.clone(),
+            title: output.title(),
             item_key: None,
         };
         return task.group_awaiting_approval(wait_group_id).into_iter().map(item).collect();
     }
     let mut items: Vec<(u32, BlockerItem)> = Vec::new();
     let mut name =
-        |output_id: OutputId, item_key: Option<&str>, pointer: &str| match task.outputs.get(&output_id) {
+        |output_id: OutputId, item_key: Option<&str>, pointer: &str| match task.outputs.get(output_id) {
             Some(_) if items.iter().any(|(_, item)| item.output_id == output_id) => {}
             Some(output) => {
-                let title = output.title.clone();
+                let title = output.title();
                 items.push((output.number, BlockerItem { output_id, title, item_key: non_blank(item_key) }));
             }
             None => faults.add(pointer, format!("item output {output_id} not found")),

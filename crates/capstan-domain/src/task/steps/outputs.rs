@@ -14,8 +14,8 @@ pub(in crate::task) fn change_all(
     at: DateTime<Utc>,
     events: &mut Vec<Event>,
 ) {
-    let chosen = task.outputs.iter().filter(|(_, output)| from.contains(&output.status));
-    events.extend(chosen.filter_map(|(output_id, _)| changed(task, *output_id, to, None, at)));
+    let chosen = task.outputs.named().filter(|(_, output)| from.contains(&output.record.status));
+    events.extend(chosen.filter_map(|(output_id, _)| changed(task, output_id, to, None, at)));
 }
 
 /// Gives every output the status its decision states; a repeated decision changes nothing.
@@ -41,6 +41,6 @@ fn changed(
     reason: Option<String>,
     at: DateTime<Utc>,
 ) -> Option<Event> {
-    task.outputs.get(&output_id).filter(|output| output.status != status)?;
+    task.outputs.get(output_id).filter(|output| output.record.status != status)?;
     Some(Event::OutputStatusChanged(OutputStatusChanged { output_id, status, reason, at }))
 }

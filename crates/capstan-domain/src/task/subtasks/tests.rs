@@ -12,6 +12,7 @@ use crate::task::fixture::{
     accept, accepting, agent_command, ask, at, cancel, claim, finish_ok, finishing, kinds, lease, queued,
     report, run, say, start, started, task_of, wake_in,
 };
+use crate::task::shortened::short_result;
 use crate::task::{Rejection, TaskDecider, TaskState};
 
 fn asked(prompt: &str) -> SubtaskSpec {
@@ -279,7 +280,7 @@ fn run_parent() -> TaskId {
 #[test]
 fn a_long_result_of_a_child_is_cut_with_a_note() {
     let long = "ä".repeat(40_000);
-    let Value::String(kept) = short(json!(long)) else { panic!("a text") };
+    let Value::String(kept) = short_result(&json!(long)) else { panic!("a text") };
     assert!(kept.len() < 33_000 && kept.ends_with("(cut, 80000 bytes in all)"));
-    assert_eq!(short(json!({"a": 1})), json!({"a": 1}));
+    assert_eq!(short_result(&json!({"a": 1})), json!({"a": 1}));
 }

@@ -43,6 +43,28 @@ fn says_at(history: &Given<TaskDecider>, check: &ToolCheck, seconds: i64) -> Gat
     gate(&task_of(history), check, at(seconds)).expect("the attempt lives")
 }
 
+#[test]
+fn so_many_decisions_are_remembered_and_none_after_the_end() {
+    let asked =
+        |number: i64| checking(ToolCheck { executor: None, ..checked("crm", json!({ "n": number })) });
+    let history = (0..40_i64).fold(started(), |history, number| {
+        let approve = input_with(100 + u128::from(number.unsigned_abs()), "", |input| {
+            input.action = Some("reject".into());
+        });
+        let history = history.and(asked(number)).and(Command::SubmitInput(approve).at(at(20 + number)));
+        let task = task_of(&history);
+        assert!(task.tool_calls.len() <= 32 && task.progress_bytes() < 40_000, "{}", task.progress_bytes());
+        let told = task.inbox.last().map(|input| input.input_id).unwrap();
+        let ack = Command::AckInput {
+            command: crate::task::command::AckInput { input_id: told },
+            attempt_id: attempt(1),
+        };
+        history.and(Command::ClaimInput { attempt_id: attempt(1) }.at(at(60))).and(ack.at(at(60)))
+    });
+    assert_eq!(task_of(&history).tool_calls.len(), 32);
+    assert_eq!(task_of(&history.and(finish_ok(1))).tool_calls.len(), 0);
+}
+
 fn call_id() -> ToolCallId {
     ToolCallId::for_blocker(blocker_id(1))
 }

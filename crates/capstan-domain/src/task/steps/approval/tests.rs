@@ -20,7 +20,7 @@ fn said(events: &[Event]) -> &InputAccepted {
 }
 
 fn statuses(task: &Task) -> Vec<OutputStatus> {
-    task.outputs.values().map(|output| output.status).collect()
+    task.outputs.named().map(|(_, output)| output.record.status).collect()
 }
 
 /// A live attempt that asks to approve outputs 1 and 2; output 3 waits for something else.
