@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::Faults;
 use crate::choice::unsupported;
+use crate::stored::json_bytes;
 
 mod prompt;
 
@@ -13,6 +14,9 @@ pub struct AgentConfig;
 
 /// The supported runners, each with its provider. The worker has a runner of each name (tested in the executable).
 const RUNNERS: &[(&str, &str)] = &[("claude_code", "claude"), ("process", "process")];
+
+/// Most bytes of a configuration as JSON.
+const CONFIG_BYTES_MAX: usize = 512 << 10;
 
 /// The known keys whose value is a text.
 const TEXTS: &[&str] = &["runner", "provider", "model", "pool", "system_prompt", "workspace_dir"];
@@ -42,6 +46,9 @@ impl AgentConfig {
         // As in an update: null is no value.
         config.retain(|_, value| !value.is_null());
         check_types(&config, faults);
+        // Updates add keys to it, and every task is given a copy.
+        let is_small = json_bytes(&config) <= CONFIG_BYTES_MAX;
+        faults.require(is_small, "/config", format_args!("must be at most {CONFIG_BYTES_MAX} bytes"));
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::trim).unwrap_or_default();
         let (mut runner, mut provider) = (text("runner").to_lowercase(), text("provider").to_lowercase());
         let model = text("model");

@@ -83,7 +83,7 @@ impl Tool {
             let pointer = below(&format!("{pointer}/headers"), header);
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             faults.require(
-                !header.is_empty() && header.bytes().all(is_token),
+                !header.is_empty() && header.len() <= NAME_BYTES_MAX && header.bytes().all(is_token),
                 &pointer,
                 "is not a valid header name",
             );

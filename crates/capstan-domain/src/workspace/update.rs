@@ -11,6 +11,7 @@ use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX};
 use crate::implied::{At, OwnWorkspace};
 use crate::policy::RunPolicy;
+use crate::stored::json_bytes;
 use crate::workspace::settings::{ApprovalPolicy, Quotas, Settings};
 use crate::workspace::tool::{self, Tool, ToolSettings};
 use crate::workspace::{Details, check_display_name};
@@ -18,6 +19,9 @@ use crate::{Change, Fault, Faults};
 
 /// Most entries of a list of settings.
 const ENTRIES_MAX: usize = 256;
+
+/// Most bytes of all tools of a workspace as JSON.
+const TOOLS_BYTES_MAX: usize = 256 << 10;
 
 /// Changes a workspace; what is absent stays.
 #[serde_with::skip_serializing_none]
@@ -211,6 +215,15 @@ fn check_tools(tools: &BTreeMap<String, Option<Tool>>, settings: &Settings, faul
     let added = tools.iter().filter(|(name, tool)| tool.is_some() && !settings.tools.contains_key(*name));
     let few = settings.tools.len() + added.count() <= ENTRIES_MAX;
     faults.require(few, "/settings/tools", format_args!("must be at most {ENTRIES_MAX} tools"));
+    let kept = settings.tools.iter().filter(|(name, _)| !tools.contains_key(*name));
+    let new = tools.iter().filter_map(|(name, tool)| Some((name, tool.as_ref()?)));
+    let bytes: usize = kept.chain(new).map(|(name, tool)| name.len() + json_bytes(tool)).sum();
+    let is_small = bytes <= TOOLS_BYTES_MAX;
+    faults.require(
+        is_small,
+        "/settings/tools",
+        format_args!("must be at most {TOOLS_BYTES_MAX} bytes together"),
+    );
 }
 
 #[cfg(test)]
