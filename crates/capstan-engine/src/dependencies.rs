@@ -6,12 +6,17 @@ use capstan_contract::ClassCodec;
 use capstan_dispatch::{Dispatcher, OpenTasks};
 use capstan_domain::class::Class;
 use capstan_eventlog::EventLog;
+use futures_util::future::BoxFuture;
 
 use crate::config::EngineConfig;
 use crate::deciders::Deciders;
 use crate::tool_caller::ToolCaller;
 
 pub(crate) type Classes = Dispatcher<Class, ClassCodec>;
+
+/// Opens a connection to NATS, over which an engine keeps its leadership and does nothing else.
+pub type Connect =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<async_nats::Client, async_nats::ConnectError>> + Send + Sync>;
 
 /// Everything a leader needs from outside.
 #[derive(Clone)]
@@ -22,5 +27,6 @@ pub(crate) struct Dependencies {
     pub(crate) classes: Arc<Classes>,
     pub(crate) open_tasks: Arc<dyn OpenTasks>,
     pub(crate) nats: async_nats::Client,
+    pub(crate) connect: Connect,
     pub(crate) tools: ToolCaller,
 }

@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::dependencies::Dependencies;
+use crate::dependencies::{Connect, Dependencies};
 use crate::leader_error::LeaderError;
 use crate::leader_loop::{End, LeaderLoop};
-use crate::leadership::{Candidate, Leadership, LeadershipError, Term};
+use crate::leadership::{Candidate, Leadership, LeadershipError, Term, unavailable};
 use crate::metric;
+use crate::own_thread::OwnThread;
 use crate::tool_caller::ToolCaller;
 use crate::{Deciders, EngineConfig};
 
@@ -50,13 +51,15 @@ struct Told {
 impl Engine {
     /// Starts an engine that runs for leader and leads when it wins, until `stop` is cancelled.
     ///
-    /// Give it a separate NATS connection, or one that carries no appends.
+    /// Give it a separate NATS connection, or one that carries no appends. Leadership is kept over a connection of its own,
+    /// which it opens with `connect`.
     pub fn start(
         config: EngineConfig,
         log: Arc<dyn EventLog>,
         deciders: Deciders,
         open_tasks: Arc<dyn OpenTasks>,
         nats: async_nats::Client,
+        connect: Connect,
         stop: CancellationToken,
     ) -> EngineHandle {
         let ((leading, is_leading), (obstacle_sender, obstacle)) =
@@ -71,6 +74,7 @@ impl Engine {
             classes: Arc::new(classes),
             open_tasks,
             nats,
+            connect,
             tools: ToolCaller::default(),
         };
         let engine = tokio::spawn(run(dependencies, told, stop));
@@ -110,13 +114,24 @@ impl Drop for EngineHandle {
 async fn run(dependencies: Dependencies, told: Told, stop: CancellationToken) {
     metrics::gauge!(metric::LEADER).set(0.0);
     let engine_id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    let thread = loop {
+        match OwnThread::start("capstan leader") {
+            Ok(thread) => break thread,
+            Err(error) => tracing::warn!(error = explain(&error), "the thread for leadership did not start"),
+        }
+        pause(&stop, LONG_PAUSE).await;
+        if stop.is_cancelled() {
+            return;
+        }
+    };
+    let mut nats = None;
     while !stop.is_cancelled() {
         let term = tokio::select! {
             () = stop.cancelled() => break,
-            term = win(&dependencies, engine_id) => term,
+            term = win(&dependencies, engine_id, &thread, &mut nats) => term,
         };
         let mut leadership = match term {
-            Ok(term) => term.keep(),
+            Ok(term) => term.keep(&thread),
             Err(error) => {
                 tracing::warn!(error = explain(&error), "the engine's candidacy failed");
                 pause(&stop, PAUSE).await;
@@ -171,11 +186,25 @@ async fn run(dependencies: Dependencies, told: Told, stop: CancellationToken) {
     }
 }
 
-async fn win(dependencies: &Dependencies, engine_id: uuid::Uuid) -> Result<Term, LeadershipError> {
-    let EngineConfig { bucket, replicas, leader_ttl, .. } = &dependencies.config;
-    let nats = dependencies.nats.clone();
-    let mut candidate = Candidate::new(nats, bucket, *replicas, engine_id, *leader_ttl).await?;
-    candidate.win().await
+/// Wins leadership in this thread, over the connection `nats`, which is opened there first.
+async fn win(
+    dependencies: &Dependencies,
+    engine_id: uuid::Uuid,
+    thread: &OwnThread,
+    nats: &mut Option<async_nats::Client>,
+) -> Result<Term, LeadershipError> {
+    let nats = if let Some(nats) = nats {
+        nats.clone()
+    } else {
+        let opened = thread.spawn((dependencies.connect)()).await;
+        nats.insert(opened.map_err(unavailable)?.map_err(unavailable)?).clone()
+    };
+    let EngineConfig { bucket, replicas, leader_ttl, .. } = dependencies.config.clone();
+    let won = thread.spawn(async move {
+        let mut candidate = Candidate::new(nats, &bucket, replicas, engine_id, leader_ttl).await?;
+        candidate.win().await
+    });
+    won.await.map_err(unavailable)?
 }
 
 /// The end of the preparations.

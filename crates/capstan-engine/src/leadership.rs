@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use crate::own_thread::OwnThread;
+
 const KEY: &str = "leader";
 
 /// Interval at which a candidate reads the key.
@@ -44,7 +46,7 @@ pub enum LeadershipError {
     Deposed,
 }
 
-fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> LeadershipError {
+pub(crate) fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> LeadershipError {
     LeadershipError::Unavailable { source: Box::new(source) }
 }
 
@@ -69,8 +71,8 @@ pub struct Term {
     until: Instant,
 }
 
-/// Leadership that a task of its own keeps: whoever leads may be busy for longer than the time to live. Dropped, it is
-/// kept no longer and passes with its time.
+/// Leadership that a thread of its own keeps: whoever leads may be busy, and may keep all other threads of the process busy,
+/// for longer than the time to live. Dropped, it is kept no longer and passes with its time.
 #[derive(Debug)]
 pub struct Leadership {
     epoch: u64,
@@ -180,18 +182,18 @@ impl Term {
         self.epoch
     }
 
-    /// Keeps it from a task of its own, which ends when leadership is lost or given back.
-    pub fn keep(mut self) -> Leadership {
+    /// Keeps it from this thread until it is lost or given back. The connection of the bucket must live there as well.
+    pub fn keep(mut self, thread: &OwnThread) -> Leadership {
         let (epoch, resigning) = (self.epoch, CancellationToken::new());
         let resigned = resigning.clone();
-        let keeper = tokio::spawn(async move {
+        let keeper = thread.spawn(async move {
             let reason = tokio::select! {
                 () = resigned.cancelled() => None,
                 reason = self.hold() => Some(reason),
             };
             (self, reason)
         });
-        Leadership { epoch, resigning, keeper: AbortOnDropHandle::new(keeper) }
+        Leadership { epoch, resigning, keeper }
     }
 
     /// Renews until that fails; returns the reason.

@@ -17,10 +17,11 @@ use capstan_api::{
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::Snapshots;
-use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_engine::{Connect, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
+use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,19 @@ impl NodeConfig {
             projector_owner: None,
         }
     }
+}
+
+/// The connection over which the engine keeps its leadership.
+fn connect_leader(jetstream: JetStreamConfig) -> Connect {
+    Arc::new(move || {
+        let jetstream = jetstream.clone();
+        let connecting = async move {
+            let options = async_nats::ConnectOptions::new().name("capstan leader");
+            let servers: Vec<_> = jetstream.url.split(',').map(str::to_owned).collect();
+            jetstream.log_in(options).await?.connect(servers).await
+        };
+        connecting.boxed()
+    })
 }
 
 /// A serving process.
@@ -158,6 +172,7 @@ impl Node {
                 dispatchers.deciders(),
                 open_tasks,
                 bus_client.clone(),
+                connect_leader(jetstream.clone()),
                 stop_engine.clone(),
             );
             Some(engine)

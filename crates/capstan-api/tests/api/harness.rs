@@ -257,7 +257,10 @@ impl Api {
         let nats = self.servers.nats().await.expect("a connection");
         let (log, models) = (self.log.clone(), Arc::new(self.models.clone()));
         let config = EngineConfig::default();
-        let engine = Engine::start(config, log, self.deciders.clone(), models, nats, self.stopping.clone());
+        let url = self.servers.nats_url();
+        let connect = Arc::new(move || futures_util::FutureExt::boxed(async_nats::connect(url.clone())));
+        let stopping = self.stopping.clone();
+        let engine = Engine::start(config, log, self.deciders.clone(), models, nats, connect, stopping);
         engine.is_leading().wait_for(|leads| *leads).await.expect("the engine runs");
         engine
     }

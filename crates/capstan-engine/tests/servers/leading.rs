@@ -65,6 +65,32 @@ impl OpenTasks for Away {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_stays_one_while_every_thread_is_busy_for_longer_than_its_time_to_live() {
+    let leader_ttl = Duration::from_secs(1);
+    let office = Office::open(EngineConfig { leader_ttl, ..EngineConfig::default() }).await;
+    let engine = office.engine().await;
+    let mut leading = engine.leading();
+    assert!(*leading.borrow_and_update());
+    let busy = move || {
+        let begun = Instant::now();
+        // Nothing else runs on this thread meanwhile, as with a computation that does not await.
+        while begun.elapsed() < leader_ttl * 3 {
+            std::thread::park_timeout(leader_ttl / 10);
+        }
+    };
+    let other = tokio::spawn(async move { busy() });
+    let another = tokio::spawn(async move { busy() });
+    busy();
+    other.await.unwrap();
+    another.await.unwrap();
+    let worker = office.register().await.worker_id;
+    let _ = office.accept("demo").await;
+    assert_eq!(office.client.lease(worker, 1, Duration::from_secs(20)).await.unwrap().len(), 1);
+    assert!(!leading.has_changed().unwrap(), "it was deposed, and leads again");
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_read_models_a_leader_begins_from_the_log_alone() {
     const LONG: Duration = Duration::from_secs(20);
     let office = Office::open(EngineConfig::default()).await;

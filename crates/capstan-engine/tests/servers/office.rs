@@ -28,7 +28,7 @@ use capstan_envelope::{
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -58,6 +58,11 @@ impl Running {
 
     pub(crate) fn is_leading(&self) -> bool {
         *self.handle.is_leading().borrow()
+    }
+
+    /// Signals every change of leading.
+    pub(crate) fn leading(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.handle.is_leading()
     }
 
     pub(crate) async fn stop(self) {
@@ -168,6 +173,7 @@ impl Office {
         open_tasks: Arc<dyn OpenTasks>,
     ) -> Running {
         let stop = CancellationToken::new();
+        let url = self.servers.nats_url();
         let handle = Engine::start(
             config,
             Arc::clone(&self.log),
@@ -178,6 +184,7 @@ impl Office {
             },
             open_tasks,
             self.servers.nats().await.unwrap(),
+            Arc::new(move || async_nats::connect(url.clone()).boxed()),
             stop.clone(),
         );
         Running { handle, stop }
