@@ -11,6 +11,9 @@ const MIGRATIONS: &[(i32, &str)] = &[(1, include_str!("../migrations/0001_contro
 /// Version of the newest file.
 pub(crate) const NEWEST: i32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
+/// Longest wait for a connection when the address names none.
+const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Lets one process migrate at a time; the number is arbitrary.
 const ADVISORY_LOCK: i64 = 0x6361_7073_7461_6e01;
 
@@ -29,10 +32,13 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    /// True when a retry may succeed: Postgres was not reachable.
+    /// True when a retry may succeed: Postgres was not reachable, is starting or stopping, or has no connection left.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Postgres(source) | Self::Tables(GenerationError(source)) => source.code().is_none(),
+            Self::Postgres(source) | Self::Tables(GenerationError(source)) => {
+                let is_passing = |code: &str| ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
+                source.code().is_none_or(|code| is_passing(code.code()))
+            }
             Self::Interrupted(_) => false,
         }
     }
@@ -65,7 +71,11 @@ impl ReadModels {
 }
 
 fn run(address: &str) -> Result<(), postgres::Error> {
-    let mut client = postgres::Client::connect(address, postgres::NoTls)?;
+    let mut config: postgres::Config = address.parse()?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_MAX);
+    }
+    let mut client = config.connect(postgres::NoTls)?;
     client.batch_execute("SET client_min_messages = warning")?;
     client.execute("SELECT pg_advisory_lock($1)", &[&ADVISORY_LOCK])?;
     client.batch_execute(

@@ -6,6 +6,7 @@
 mod engine_check;
 mod metrics;
 mod progress;
+mod read_models;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -105,7 +106,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Connects to both servers and starts the parts of the roles. Ready when this returns.
+    /// Connects to NATS and starts the parts of the roles. When this returns, commands are taken and, unless Postgres is
+    /// away, reads are answered.
     pub(crate) async fn start(config: NodeConfig, stopping: CancellationToken) -> anyhow::Result<Self> {
         let jetstream = JetStreamConfig {
             replicas: config.replicas,
@@ -117,9 +119,7 @@ impl Node {
         let log = Arc::new(log);
         let any_log: Arc<dyn EventLog> = log.clone();
         let read_models = ReadModels::connect(&config.database_url)?;
-        read_models.migrate().await.context("prepare the read models")?;
-        // A projector of another process announces its position only when it changes.
-        read_models.position().await.context("read the position of the read models")?;
+        read_models::prepare(&read_models, &stopping).await?;
         // Engine requests and bus commands have a separate connection: large reads must not delay them.
         let bus_client = jetstream
             .log_in(async_nats::ConnectOptions::new().name("capstan bus"))

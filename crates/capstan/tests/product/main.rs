@@ -24,4 +24,5 @@ mod tool_gate;
 mod usage;
 mod whole_story;
 mod why;
+mod without_postgres;
 mod worker_by_hand;

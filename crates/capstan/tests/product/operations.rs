@@ -30,7 +30,7 @@ async fn serve(environment: &[(&str, &str)]) -> anyhow::Result<(Child, String)> 
 }
 
 /// A `capstan serve` and where it listens.
-async fn serve_with(
+pub(crate) async fn serve_with(
     arguments: &[&str],
     environment: &[(&str, &str)],
     log_lines: Stdio,
