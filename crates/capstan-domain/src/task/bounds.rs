@@ -105,7 +105,14 @@ mod tests {
         let accepted = |number: u32| {
             let (input_id, source) = (InputId(Uuid::from_u128(u128::from(number))), InputSource::Caller);
             let outcome = InputOutcome::Queued;
-            Event::InputAccepted(InputAccepted::text(input_id, number, source, "more".into(), outcome, at(20)))
+            Event::InputAccepted(InputAccepted::text(
+                input_id,
+                number,
+                source,
+                "more".into(),
+                outcome,
+                at(20),
+            ))
         };
         let full = fold::<TaskDecider>(started().state(), &(1..=1000).map(accepted).collect::<Vec<_>>());
         let refusal = Rejection::FullInNumber { what: "inputs that no agent has", limit: INPUTS_MAX };
