@@ -8,6 +8,7 @@ pub(crate) mod answer_schema;
 pub(crate) mod archive_all_outputs;
 pub(crate) mod as_of;
 pub(crate) mod attempt;
+pub(crate) mod attempt_page;
 pub(crate) mod batch;
 pub(crate) mod channel;
 pub(crate) mod class;

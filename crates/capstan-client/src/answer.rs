@@ -1,7 +1,7 @@
 //! The answers, by request. Types of this crate ignore and keep unknown fields.
 
 use capstan_contract::lease::{
-    ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, ToolDecision,
+    AttemptPage, ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, ToolDecision,
 };
 use capstan_contract::request::Request;
 use capstan_contract::{admin, command, query};
@@ -37,6 +37,7 @@ answers! {
 
         RegisteredWorker: RegisterWorker;
         Vec<LeasedAttempt>: LeaseAttempts;
+        AttemptPage: FetchAttempt;
         Vec<RenewAnswer>: RenewLeases;
         Produced: ProduceOutput;
         Claimed: ClaimInput;

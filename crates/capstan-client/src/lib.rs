@@ -24,13 +24,13 @@ pub use answer::{
 pub use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AskedItem, AskedKind,
     CheckToolCall, ClaimConditions, ClaimInput, ClaimToolCall, CreateAgent, DeferInput, DrainWorker,
-    FinalizeOutput, FinishAttempt, IdempotencyKey, LeaseAttempts, LeaseConditions, LogLine, LogStream,
-    OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall,
+    FetchAttempt, FinalizeOutput, FinishAttempt, IdempotencyKey, LeaseAttempts, LeaseConditions, LogLine,
+    LogStream, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall,
     ReportedOutcome, ReturnAttempt, RunEvent, StartAttempt, SubtaskSpec, WakePlan, WorkerCapabilities,
 };
 pub use capstan_contract::lease::{
-    ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
-    ToolDecision,
+    AttemptPage, ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer,
+    RenewStatus, ToolDecision,
 };
 pub use capstan_contract::stream::{
     Place, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,

@@ -13,6 +13,7 @@ mod archive_all_outputs;
 mod claim_tool_call;
 mod conditions;
 mod drain_worker;
+mod fetch_attempt;
 mod idempotency_key;
 mod lease_attempts;
 mod register_worker;
@@ -44,6 +45,7 @@ pub use conditions::{
     BatchConditions, ClaimConditions, Conditions, KeyConditions, LeaseConditions, Unconditional,
 };
 pub use drain_worker::DrainWorker;
+pub use fetch_attempt::FetchAttempt;
 pub use idempotency_key::IdempotencyKey;
 pub use lease_attempts::LeaseAttempts;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
@@ -136,6 +138,8 @@ macro_rules! for_each_worker_call {
                 => [200, Array("renew-answer"), Worker, "renews leases; returns cancellations and new inputs"];
             DrainWorker(Unconditional) = "drain-worker", Post "/v1/workers/{worker_id}/drain"
                 => [200, Object("draining"), Worker, "stops leasing attempts to a worker"];
+            FetchAttempt(LeaseConditions) = "fetch-attempt", Post "/v1/attempts/{attempt_id}/fetch"
+                => [200, Object("attempt-page"), Worker, "reads an attempt the lease had no room for, in pages"];
             StartAttempt(LeaseConditions) = "start-attempt", Post "/v1/attempts/{attempt_id}/start"
                 => [200, Receipt(""), Worker, "reports that the agent runs"];
             AppendLogs(LeaseConditions) = "append-logs", Post "/v1/attempts/{attempt_id}/logs"

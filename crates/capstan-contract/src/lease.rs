@@ -1,5 +1,6 @@
 //! Answers to workers. Readers tolerate unknown fields, so that a worker outlives the next server.
 
+mod attempt_page;
 mod claimed_input;
 mod claimed_tool_call;
 mod leased_attempt;
@@ -7,6 +8,7 @@ mod registered_worker;
 mod renew_answer;
 mod tool_decision;
 
+pub use attempt_page::AttemptPage;
 pub use claimed_input::ClaimedInput;
 pub use claimed_tool_call::{ClaimedToolCall, ParseToolClaimError, ToolClaim};
 pub use leased_attempt::LeasedAttempt;
@@ -24,6 +26,9 @@ use crate::schema::NamedSchema;
 pub const SLOTS_MAX: u32 = 10_000;
 /// Longest wait of a worker's call, in milliseconds; also the longest wait of a read, unless the server is set otherwise.
 pub const WAIT_MS_MAX: u64 = 30_000;
+
+/// Most bytes of an answer with leased attempts, or with a page of one: half of what a stock nats-server takes in one message.
+pub const ANSWER_BYTES_MAX: usize = 512 << 10;
 
 /// Reads a value of a choice; one that only a newer server knows reads as `otherwise`.
 fn known_or<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
@@ -48,6 +53,7 @@ fn input_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InputKind, D
 pub static ANSWERS: &[NamedSchema] = &[
     NamedSchema::of_answer::<RegisteredWorker>("registered-worker"),
     NamedSchema::of_answer::<LeasedAttempt>("leased-attempt"),
+    NamedSchema::of_answer::<AttemptPage>("attempt-page"),
     NamedSchema::of_answer::<RenewAnswer>("renew-answer"),
     NamedSchema::of_answer::<ClaimedToolCall>("claimed-tool-call"),
     NamedSchema::of_answer::<ClaimedInput>("claimed-input"),

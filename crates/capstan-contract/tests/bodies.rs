@@ -6,10 +6,11 @@ use capstan_contract::command::{
     ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun, CancelTask, CheckToolCall, ClaimInput,
     ClaimToolCall, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace,
     DeferInput, DeleteAgent, DeleteChannelBinding, DeleteSchedule, DrainWorker, EnqueueRunInput,
-    FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseAttempts, OpenBlocker, PauseSchedule,
-    ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases, ReportToolCall,
-    ResumeSchedule, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask,
-    UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding, body_schemas,
+    FetchAttempt, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
+    PauseSchedule, ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases,
+    ReportToolCall, ResumeSchedule, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule,
+    UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
+    body_schemas,
 };
 use capstan_contract::lease::{
     ANSWERS, ClaimedInput, Decision, LeasedAttempt, RenewAnswer, RenewStatus, ToolDecision,
@@ -213,6 +214,7 @@ fn workers_bodies_take_their_fields_and_no_others() {
     let blocker = json!({"summary": "s", "details": "d", "questions": [{"id": "q", "text": "?"}]});
     takes::<OpenBlocker>(&under_lease(blocker.clone()), &["", "/questions/0"]);
     takes::<ClaimInput>(&under_lease(json!({})), &[""]);
+    takes::<FetchAttempt>(&under_lease(json!({"cursor": "1.a"})), &[""]);
     takes::<AckInput>(&under_lease(json!({"input_id": TASK})), &[""]);
     takes::<DeferInput>(&under_lease(json!({"input_id": TASK, "reason": "r"})), &[""]);
     takes::<DrainWorker>(&json!({"worker_id": TASK}), &[""]);

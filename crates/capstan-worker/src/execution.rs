@@ -8,6 +8,7 @@ use capstan_client::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::reporter::FetchError;
 use crate::{Assignment, Conclusion, Hints, ReportError, Reporter, Runner};
 
 /// Starts, executes and reports. Nothing is executed before the server accepted the start.
@@ -25,8 +26,15 @@ pub(crate) async fn execute(
         command_id: None,
     };
     let reporter = Reporter::new(client.clone(), lease, hints.clone());
-    let leased = Arc::new(leased);
-    let attempt = &leased.attempt_id;
+    let attempt = &leased.attempt_id.clone();
+    let leased = if leased.omitted.is_empty() {
+        Arc::new(leased)
+    } else {
+        match reporter.fetch().await {
+            Ok(whole) => Arc::new(whole),
+            Err(error) => return not_fetched(&reporter, &error).await,
+        }
+    };
     if let Err(error) = reporter.start().await {
         // Cancelled before the start, or leased to another worker: there is nothing to execute.
         tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt was not started");
@@ -49,6 +57,17 @@ pub(crate) async fn execute(
             Err(ReportError::Lost) => tracing::info!(%attempt, "the lease was lost before the report"),
             Err(ReportError::Refused(error)) => report_refusal(&reporter, &result, &error).await,
         },
+    }
+}
+
+/// An attempt that cannot be read as a whole is returned, unless its lease is lost.
+async fn not_fetched(reporter: &Reporter, error: &FetchError) {
+    let attempt = reporter.attempt_id();
+    tracing::warn!(%attempt, error = error as &dyn std::error::Error, "the attempt was not fetched");
+    if !matches!(error, FetchError::Call(ReportError::Lost))
+        && let Err(error) = reporter.give_back(&format!("the attempt was not fetched: {error}")).await
+    {
+        tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt could not be returned");
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use capstan_client::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AttemptId, CheckToolCall, ClaimInput,
-    ClaimedInput, Client, DeferInput, Error, FinalizeOutput, FinishAttempt, IdempotencyKey, InputId,
-    LeaseConditions, OpenBlocker, OutputId, ProduceOutput, RecordUsage, ReturnAttempt, RunEvent, Sendable,
-    StartAttempt, ToolDecision, Usage,
+    ClaimedInput, Client, DeferInput, Error, FetchAttempt, FinalizeOutput, FinishAttempt, IdempotencyKey,
+    InputId, LeaseConditions, LeasedAttempt, OpenBlocker, OutputId, ProduceOutput, RecordUsage,
+    ReturnAttempt, RunEvent, Sendable, StartAttempt, ToolDecision, Usage,
 };
 use tokio::sync::watch;
 
@@ -23,6 +23,23 @@ pub enum ReportError {
     /// The server refused the report; a repetition would fail too.
     #[error("report: the server refuses")]
     Refused(#[source] Error),
+}
+
+/// Longest attempt that is fetched, in bytes of JSON.
+const ATTEMPT_BYTES_MAX: usize = 64 << 20;
+
+/// The rest of an attempt was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// The call failed.
+    #[error("fetch the attempt")]
+    Call(#[from] ReportError),
+    /// The pages are no attempt.
+    #[error("read the attempt")]
+    Unreadable(#[source] serde_json::Error),
+    /// The attempt is too long for this worker.
+    #[error("fetch the attempt: it exceeds {ATTEMPT_BYTES_MAX} bytes")]
+    TooLong,
 }
 
 /// Reports one attempt. Clones share the numbering of its messages.
@@ -51,6 +68,24 @@ impl Reporter {
 
     pub(crate) async fn start(&self) -> Result<(), ReportError> {
         self.tell(&StartAttempt {}).await
+    }
+
+    /// The whole attempt, in pages: the answer to its lease had no room for all of it.
+    pub(crate) async fn fetch(&self) -> Result<LeasedAttempt, FetchError> {
+        let (mut json, mut page) = (String::new(), FetchAttempt::default());
+        loop {
+            let answer = self.repeat(&page, None).await?;
+            if answer.offset == 0 {
+                json.clear();
+            }
+            json.push_str(&answer.text);
+            if json.len() > ATTEMPT_BYTES_MAX {
+                return Err(FetchError::TooLong);
+            }
+            let Some(cursor) = answer.next_cursor else { break };
+            page.cursor = Some(cursor);
+        }
+        serde_json::from_str(&json).map_err(FetchError::Unreadable)
     }
 
     /// Returns the unfinished attempt.

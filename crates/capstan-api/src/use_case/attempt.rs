@@ -1,23 +1,41 @@
 //! The calls about an attempt: its start, logs, outputs, questions, inputs, usage and end.
 
 use capstan_contract::command::{
-    AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, ClaimInput, DeferInput, FinalizeOutput,
-    FinishAttempt, LeaseConditions, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
+    AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, ClaimInput, DeferInput, FetchAttempt,
+    FinalizeOutput, FinishAttempt, LeaseConditions, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt,
+    StartAttempt,
 };
-use capstan_contract::lease::ClaimedInput;
-use capstan_domain::task::state::{Input, InputState};
+use capstan_contract::lease::{ClaimedInput, LeasedAttempt};
+use capstan_domain::task::state::{Input, InputState, Live};
 use capstan_domain::task::{self, Command, Event, Task};
 use capstan_envelope::CommitId;
 
 use super::fence::lease_lost;
 use super::output::unnamed_output;
 use super::worker_call::{Calling, WorkerCall};
-use super::{answer_schema, logs};
+use super::{agent_config, answer_schema, attempt_page, logs};
 use crate::answered::Answered;
 use crate::problem::Problem;
 use crate::receipt::{Receipt, Reply, Success};
 
 type Leased<'a> = Calling<'a, LeaseConditions>;
+
+impl WorkerCall for FetchAttempt {
+    /// Reads the attempt as its task has it now. The worker that was told to stop has nothing to fetch.
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let cursor = self.cursor.as_deref().map(attempt_page::Cursor::read).transpose()?;
+        let fence = from.fence().await?;
+        let is_ours = |live: &&Live| live.attempt_id == fence.attempt_id;
+        let held = |task: &Task| {
+            let live = task.working_attempt().filter(is_ours)?;
+            LeasedAttempt::of(task, live)
+        };
+        let mut attempt = fence.under_lease(held).await?;
+        agent_config::complete(fence.app, &mut attempt).await?;
+        let json = serde_json::to_string(&attempt).expect("an attempt is plain data");
+        Ok(Answered::json(&attempt_page::of(&json, cursor.as_ref())))
+    }
+}
 
 impl WorkerCall for StartAttempt {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {

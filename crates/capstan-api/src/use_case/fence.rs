@@ -133,16 +133,22 @@ impl Fence<'_> {
 
     /// The run, while this attempt has not ended; an attempt that was told to stop may still send its last lines.
     async fn live_run(&self) -> Result<RunId, Problem> {
-        let run_of = |task: &Task| {
+        self.under_lease(|task| {
             task.live.as_ref().filter(|live| live.attempt_id == self.attempt_id).map(|live| live.run_id)
-        };
+        })
+        .await
+    }
+
+    /// What `held` finds of this attempt in its task, as it is in memory, else as the log has it; the lease is lost where it
+    /// finds nothing.
+    pub(crate) async fn under_lease<T>(&self, held: impl Fn(&Task) -> Option<T>) -> Result<T, Problem> {
         let loaded = self.app.dispatch.tasks.load(&self.stream).await?;
-        if let Some(run_id) = loaded.state.as_deref().and_then(run_of) {
-            return Ok(run_id);
+        if let Some(found) = loaded.state.as_deref().and_then(&held) {
+            return Ok(found);
         }
         let loaded = self.app.dispatch.tasks.refresh(&self.stream).await?;
         match loaded.state.as_deref() {
-            Some(task) => run_of(task).ok_or_else(|| lease_lost(Some(task))),
+            Some(task) => held(task).ok_or_else(|| lease_lost(Some(task))),
             None => Err(Problem::not_found("attempt")),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Unconditional};
-use capstan_contract::lease::{LeasedAttempt, SLOTS_MAX, WAIT_MS_MAX};
+use capstan_contract::lease::{ANSWER_BYTES_MAX, LeasedAttempt, SLOTS_MAX, WAIT_MS_MAX};
 use capstan_domain::Faults;
 use capstan_domain::policy::{RUNTIME_TYPES, WORKSPACE_ACCESSES};
 use schemars::JsonSchema;
@@ -14,6 +14,9 @@ use super::wait::must_wait_at_most;
 use super::worker_call::{Calling, WorkerCall};
 use crate::answered::Answered;
 use crate::problem::Problem;
+
+/// Bytes of a list of attempts beside them, for as many as an answer has room for.
+const BRACKETS_AND_COMMAS: usize = 1 << 10;
 
 /// The wait of a long poll.
 pub(crate) fn poll(wait_ms: u64) -> Result<Duration, Problem> {
@@ -83,7 +86,10 @@ impl WorkerCall for LeaseAttempts {
         }
         match failure {
             Some(problem) if given.is_empty() => Err(problem),
-            Some(_) | None => Ok(Answered::json(&given)),
+            Some(_) | None => {
+                let fitted = LeasedAttempt::fitted(&given, ANSWER_BYTES_MAX - BRACKETS_AND_COMMAS);
+                Ok(Answered::json(&fitted.expect("an attempt is plain data")))
+            }
         }
     }
 }

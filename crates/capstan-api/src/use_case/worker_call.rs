@@ -2,8 +2,8 @@
 
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, CheckToolCall, ClaimInput, ClaimToolCall,
-    DeferInput, DrainWorker, FinalizeOutput, FinishAttempt, LeaseAttempts, OpenBlocker, ProduceOutput,
-    RecordUsage, RegisterWorker, RenewLeases, ReportToolCall, ReturnAttempt, StartAttempt,
+    DeferInput, DrainWorker, FetchAttempt, FinalizeOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
+    ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, ReportToolCall, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::for_each_worker_call;
 use capstan_contract::request::Request;

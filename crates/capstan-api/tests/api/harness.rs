@@ -254,7 +254,7 @@ impl Api {
 
     /// Starts an engine, which most of these tests do without; answers when it leads.
     pub(crate) async fn lead(&self) -> EngineHandle {
-        let nats = self.servers.nats().await.expect("a connection");
+        let nats = self.nats.clone();
         let (log, models) = (self.log.clone(), Arc::new(self.models.clone()));
         let config = EngineConfig::default();
         let url = self.servers.nats_url();

@@ -20,6 +20,7 @@ mod failures;
 mod harness;
 mod inbox;
 mod inputs;
+mod lease_bodies;
 mod lifecycle;
 mod lists;
 mod live;

@@ -4,11 +4,11 @@ use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, ToolClaim};
 use capstan_domain::Requested;
 use capstan_domain::task::command::StartToolCall;
 use capstan_domain::task::{Command, Event, Task};
-use serde_json::Map;
 use serde_json::value::RawValue;
 
 use super::effect::Order;
 use super::outcome::Settled;
+use super::worker_requests::LEASED_BYTES_MAX;
 
 /// The attempt a lease order has given to its worker: a [`LeasedAttempt`]; none when the task has it otherwise.
 pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>> {
@@ -17,41 +17,9 @@ pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>
     if (live.worker_id, live.run_id, live.leased_at) != (lease.worker_id, lease.run_id, *at) {
         return None;
     }
-    let run = task.run(live.run_id)?;
-    let accepted = &task.accepted;
-    let attempt = LeasedAttempt {
-        attempt_id: live.attempt_id.clone(),
-        epoch: live.attempt_id.epoch,
-        lease_ms: live.lease_ms,
-        workspace: accepted.workspace.clone(),
-        task_id: task.id(),
-        run_id: run.run_id,
-        run_no: run.run_no,
-        attempt_no: live.attempt_no,
-        agent_id: accepted.agent_id,
-        agent_key: accepted.agent_key.clone(),
-        agent_name: accepted.agent_name.clone(),
-        agent_config_version: accepted.agent_config.clone(),
-        // Whoever hands the attempt to the worker reads it.
-        agent_config: Map::new(),
-        provider: accepted.provider.clone(),
-        model: accepted.model.clone(),
-        prompt: task.prompt(run).to_owned(),
-        cause: run.cause,
-        session_id: accepted.session_id.clone(),
-        session_key: accepted.session_key.clone(),
-        resumed_from_run_id: run.resumed_from,
-        policy: accepted.policy.clone(),
-        timeout_ms: accepted.timeout_ms,
-        extra_system_prompt: accepted.extra_system_prompt.clone(),
-        attachments: accepted.attachments.clone(),
-        skill_paths: accepted.skill_paths.clone(),
-        label: accepted.label.clone(),
-        input_provenance: accepted.input_provenance.clone(),
-        routing: accepted.routing.clone(),
-        deadline: accepted.deadline,
-    };
-    serde_json::value::to_raw_value(&attempt).ok()
+    // Whoever hands the attempt to the worker reads the configuration of its agent.
+    let attempt = LeasedAttempt::of(task, live)?;
+    LeasedAttempt::fitted(std::slice::from_ref(&attempt), LEASED_BYTES_MAX).ok()?.pop()
 }
 
 /// The tool call that an order to start it has claimed; none when another try has it.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use capstan_contract::command::RegisterWorker;
-use capstan_contract::lease::{RegisteredWorker, WAIT_MS_MAX};
+use capstan_contract::lease::{ANSWER_BYTES_MAX, RegisteredWorker, WAIT_MS_MAX};
 use capstan_domain::id::WorkerId;
 use capstan_domain::matching::Reach;
 use capstan_domain::span::later;
@@ -21,8 +21,9 @@ use crate::protocol::Answer;
 
 /// Most attempts in one answer.
 const ATTEMPTS_MAX: u32 = 1_000;
-/// Most bytes of attempts in one answer, below what a stock server carries in one message.
-const ANSWER_BYTES_MAX: usize = 768 * 1024;
+/// Most bytes of attempts in one answer, and of an attempt in it. A worker's answer has room for them and for the names of
+/// what it must leave out.
+pub(super) const LEASED_BYTES_MAX: usize = ANSWER_BYTES_MAX / 4 * 3;
 /// No leases for this time after one was not recorded, in milliseconds.
 const LEASE_PAUSE_MS: i64 = 250;
 
@@ -197,7 +198,7 @@ impl WorkerRequests {
         let mut attempts = Vec::with_capacity(worker.owed.len());
         while let Some(attempt) = worker.owed.pop_front() {
             bytes += attempt.get().len();
-            if bytes > ANSWER_BYTES_MAX && !attempts.is_empty() {
+            if bytes > LEASED_BYTES_MAX && !attempts.is_empty() {
                 worker.owed.push_front(attempt);
                 break;
             }

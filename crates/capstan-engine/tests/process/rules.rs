@@ -354,7 +354,7 @@ fn attempts_too_large_for_one_answer_come_with_the_next() {
     let mut bench = Bench::new();
     let worker = bench.worker();
     for n in 0..10 {
-        let message = "x".repeat(200_000);
+        let message = "x".repeat(100_000);
         bench.accept(&Birth { session: n.to_string(), message, ..Birth::default() });
     }
     let mut answers = Vec::new();
