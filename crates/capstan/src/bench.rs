@@ -10,6 +10,7 @@ mod cost;
 mod e2e;
 mod filler;
 mod http_load;
+mod life;
 mod limits;
 mod open;
 mod rebuild;
@@ -74,6 +75,18 @@ enum What {
         #[arg(long, value_delimiter = ',', default_values_t = [12_500, 125_000])]
         tasks: Vec<usize>,
     },
+    /// A step of a long life: a session's messages, a task's runs, an output's rows.
+    Life {
+        /// Messages to one session; each is executed.
+        #[arg(long, default_value_t = 1_000)]
+        messages: usize,
+        /// Runs of one task that is cancelled and retried.
+        #[arg(long, default_value_t = 200)]
+        runs: usize,
+        /// Rows of one output, appended a hundred at once.
+        #[arg(long, default_value_t = 20_000)]
+        rows: usize,
+    },
     /// Very many open tasks: memory of the product, and from a restart to leading.
     Open {
         /// Open tasks: of ten, four are queued, two sleep, two wait for an answer and two run.
@@ -136,6 +149,9 @@ impl BenchCommand {
                         prompt_bytes: *prompt_bytes,
                     };
                     cost::round(&bed, round, size).await
+                }
+                What::Life { messages, runs, rows } => {
+                    life::round(&bed, life::Size { messages: *messages, runs: *runs, rows: *rows }).await
                 }
                 What::E2e { tasks } => e2e::round(&bed, round, *tasks, self.seconds).await,
                 What::Rebuild { .. } | What::Cold { .. } | What::Open { .. } => break,

@@ -22,7 +22,7 @@ use crate::bench::http_load::Connection;
 use crate::bench::report::Sample;
 
 /// Names the threads of the load generator; the kernel shows 15 bytes.
-const LOAD: &str = "bench-load";
+pub(super) const LOAD: &str = "bench-load";
 /// Connections that submit tasks.
 const CLIENTS: usize = 32;
 /// Attempts the worker executes at once.
@@ -73,8 +73,8 @@ async fn phases(
     bed.settled().await?;
     let over = meter.read().await?;
     let mut samples = Vec::new();
-    accepted.since(&before).report("accept", size.tasks, &mut samples);
-    over.since(&accepted).report("run", size.tasks, &mut samples);
+    accepted.since(&before).report("accept", "task", size.tasks, &mut samples);
+    over.since(&accepted).report("run", "task", size.tasks, &mut samples);
     Ok(samples)
 }
 
@@ -134,7 +134,7 @@ async fn all_over(url: String) -> anyhow::Result<()> {
 }
 
 /// Reads what has been used so far.
-struct Meter<'a> {
+pub(super) struct Meter<'a> {
     bed: &'a Bed,
     log: jetstream::Context,
     postgres: tokio_postgres::Client,
@@ -142,7 +142,7 @@ struct Meter<'a> {
 
 /// What was used, in microseconds and bytes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Used {
+pub(super) struct Used {
     capstan_us: f64,
     client_us: f64,
     nats_us: f64,
@@ -153,7 +153,7 @@ struct Used {
 }
 
 impl<'a> Meter<'a> {
-    async fn new(bed: &'a Bed) -> anyhow::Result<Self> {
+    pub(super) async fn new(bed: &'a Bed) -> anyhow::Result<Self> {
         let log = jetstream::new(async_nats::connect(bed.nats_url()).await?);
         let (postgres, connection) =
             tokio_postgres::connect(&bed.database_url(), tokio_postgres::NoTls).await?;
@@ -161,7 +161,7 @@ impl<'a> Meter<'a> {
         Ok(Self { bed, log, postgres })
     }
 
-    async fn read(&self) -> anyhow::Result<Used> {
+    pub(super) async fn read(&self) -> anyhow::Result<Used> {
         let mut log = self.log.get_stream("CAPSTAN_EVENTS").await?;
         // Dead rows and pages not written yet are no part of a task's size.
         self.postgres.batch_execute("CHECKPOINT").await?;
@@ -183,8 +183,20 @@ impl<'a> Meter<'a> {
     }
 }
 
+impl Meter<'_> {
+    /// Bytes of a task's row, and of its longest row in the table of one of its parts; 0 for none.
+    pub(super) async fn row_bytes(&self, task: &str, table: &str) -> anyhow::Result<[f64; 2]> {
+        let sql = format!(
+            "SELECT (SELECT octet_length(doc) FROM capstan.tasks WHERE id::text = $1)::float8, \
+                    (SELECT max(octet_length(doc)) FROM capstan.{table} WHERE task_id::text = $1)::float8"
+        );
+        let row = self.postgres.query_one(&sql, &[&task]).await?;
+        Ok([0, 1].map(|column| row.get::<_, Option<f64>>(column).unwrap_or_default()))
+    }
+}
+
 impl Used {
-    fn since(self, before: &Self) -> Self {
+    pub(super) fn since(self, before: &Self) -> Self {
         Self {
             capstan_us: self.capstan_us - before.capstan_us,
             client_us: self.client_us - before.client_us,
@@ -196,17 +208,22 @@ impl Used {
         }
     }
 
-    fn report(self, phase: &str, tasks: usize, samples: &mut Vec<Sample>) {
+    /// Reports what each of `count` things cost.
+    pub(super) fn report(self, phase: &str, thing: &str, count: usize, samples: &mut Vec<Sample>) {
         for (what, unit, value) in [
-            ("log", "bytes/task", self.log_bytes),
-            ("Postgres", "bytes/task", self.postgres_bytes),
-            ("WAL", "bytes/task", self.wal_bytes),
-            ("capstan", "µs/task", self.capstan_us),
-            ("nats-server", "µs/task", self.nats_us),
-            ("Postgres", "µs/task", self.postgres_us),
-            ("client and worker", "µs/task", self.client_us),
+            ("log", "bytes", self.log_bytes),
+            ("Postgres", "bytes", self.postgres_bytes),
+            ("WAL", "bytes", self.wal_bytes),
+            ("capstan", "µs", self.capstan_us),
+            ("nats-server", "µs", self.nats_us),
+            ("Postgres", "µs", self.postgres_us),
+            ("client and worker", "µs", self.client_us),
         ] {
-            samples.push(Sample::rate(format!("{phase}: {what}, {unit}"), unit, value / tasks as f64));
+            samples.push(Sample::rate(
+                format!("{phase}: {what}, {unit}/{thing}"),
+                unit,
+                value / count as f64,
+            ));
         }
     }
 }
