@@ -82,6 +82,9 @@ macro_rules! catalogue {
                 }
 
                 fn decode(commit: &Commit) -> Result<Vec<Self::Event>, CodecError> {
+                    if commit.carried()?.is_some() {
+                        return Ok(Vec::new());
+                    }
                     implied::within(implied_by(commit.facts()), || {
                         commit.events.iter().map(Self::read).collect()
                     })

@@ -3,6 +3,7 @@
 use capstan_domain::implied;
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
+use serde_json::value::RawValue;
 
 use crate::catalogue::{
     AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
@@ -78,6 +79,9 @@ impl DomainEvent {
 
 /// Reads all events of a commit; the commit's stream says which codec reads them.
 pub fn decode_commit(commit: &Commit) -> Result<Vec<DomainEvent>, CodecError> {
+    if commit.carried()?.is_some() {
+        return Ok(Vec::new());
+    }
     let category = commit.stream.category();
     implied::within(implied_by(commit.facts()), || {
         commit.events.iter().map(|record| DomainEvent::decode(category, record)).collect()
@@ -85,8 +89,13 @@ pub fn decode_commit(commit: &Commit) -> Result<Vec<DomainEvent>, CodecError> {
 }
 
 /// The events of a commit as readers of the API get them: whole, and each in its current version. An event that this build
-/// cannot read stays as it is stored, and so do those after it, which may leave out what it says.
+/// cannot read stays as it is stored, and so do those after it, which may leave out what it says. Of one that carries its
+/// stream forward only the name is shown: the state of a decider is not part of the API.
 pub fn whole_records(commit: &Commit) -> Vec<EventRecord> {
+    if commit.carries_forward() {
+        let bare = |event: &EventRecord| EventRecord { data: nothing(), ..event.clone() };
+        return commit.events.iter().map(bare).collect();
+    }
     let category = commit.stream.category();
     let read: Vec<_> = implied::within(implied_by(commit.facts()), || {
         commit.events.iter().map_while(|record| DomainEvent::decode(category, record).ok()).collect()
@@ -94,6 +103,11 @@ pub fn whole_records(commit: &Commit) -> Vec<EventRecord> {
     let whole = read.iter().zip(&commit.events);
     let whole = whole.map(|(event, stored)| event.encode().unwrap_or_else(|_| stored.clone()));
     whole.chain(commit.events.iter().skip(read.len()).cloned()).collect()
+}
+
+/// An event without fields.
+fn nothing() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| unreachable!("an empty object is JSON"))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use capstan_domain::Faults;
 use capstan_domain::id::{RunId, TaskId};
+use capstan_envelope::CARRIED_FORWARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +131,8 @@ impl JsonSchema for EventType {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let names: Vec<_> = CATALOGUE.iter().map(|event| event.name).collect();
+        let names = CATALOGUE.iter().map(|event| event.name);
+        let names: Vec<_> = names.chain([CARRIED_FORWARD]).collect();
         json_schema!({ "description": "The wire name of an event.", "type": "string", "enum": names })
     }
 }
@@ -139,7 +141,7 @@ impl TryFrom<String> for EventType {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
-        let is_known = CATALOGUE.iter().any(|event| event.name == name);
+        let is_known = name == CARRIED_FORWARD || CATALOGUE.iter().any(|event| event.name == name);
         is_known.then_some(Self(name)).ok_or("is not the name of an event; GET /schemas lists them")
     }
 }

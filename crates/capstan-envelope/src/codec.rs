@@ -13,7 +13,8 @@ pub trait Codec: Send + Sync + 'static {
     /// Writes the events of one commit in their current versions, without what the commit says itself.
     fn encode(events: &[Self::Event], commit: CommitFacts<'_>) -> Result<Vec<EventRecord>, CodecError>;
 
-    /// Reads the events of a commit, each of any known version, with what the commit says itself.
+    /// Reads the events of a commit, each of any known version, with what the commit says itself. A commit that carries its
+    /// stream forward has none.
     fn decode(commit: &Commit) -> Result<Vec<Self::Event>, CodecError>;
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A *commit* is one decision as it is stored: 1..n events of one stream in one message, with typed metadata
 //! and the hash of the commit before it. This crate knows how a commit looks and what a position is; it
-//! knows no event by name and touches no network. Start with [`Commit`].
+//! knows no event by name but the one that carries a stream forward, and touches no network. Start with [`Commit`].
 
 mod applied;
+mod carried;
 mod codec;
 mod commit;
 mod hash;
@@ -16,6 +17,7 @@ mod stream_head;
 mod stream_id;
 
 pub use applied::{Applied, AppliedKeys, KEYS_KEPT, Remembered};
+pub use carried::{CARRIED_FORWARD, Carried};
 pub use codec::{Codec, CodecError, UnreadableCommit};
 pub use commit::{Commit, CommitFacts, CommitId, EventRecord, Recorded};
 pub use hash::CommitHash;

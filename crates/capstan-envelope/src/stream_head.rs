@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Applied, AppliedKeys, CommitHash, CommitId, Position, Recorded};
+use crate::{Applied, AppliedKeys, Carried, CommitHash, CommitId, Position, Recorded};
 
 /// The end of a stream: what the next append expects, and which repeatable commands were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,12 @@ pub struct StreamHead {
 }
 
 impl StreamHead {
+    /// The head of a stream that begins with this commit, for a reader who knows nothing before it.
+    pub fn carried(recorded: &Recorded, carried: &Carried) -> Self {
+        let Recorded { position, hash, commit, .. } = recorded;
+        Self { position: *position, version: commit.version, hash: *hash, applied: carried.keys.clone() }
+    }
+
     /// Moves the head over one more commit of its stream.
     pub fn advance(&mut self, recorded: &Recorded) {
         self.position = recorded.position;

@@ -2,6 +2,7 @@
 
 use capstan_contract::CATALOGUE;
 use capstan_contract::command::COMMANDS;
+use capstan_envelope::CARRIED_FORWARD;
 use capstan_live::LOG;
 use serde_json::json;
 
@@ -33,6 +34,8 @@ pub(super) fn add_frames(components: &mut Components) {
         });
         branches.push((event.name.to_owned(), frame));
     }
+    let carried = json!({ "allOf": [components.reference("event-data")], "type": "object" });
+    branches.push((CARRIED_FORWARD.to_owned(), carried));
     let about = "The data of a frame of a live stream; `event` is the frame's name.";
     components.add_choice("LiveFrame", about, "event", "Frame", branches);
 }

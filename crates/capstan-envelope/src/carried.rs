@@ -1,0 +1,78 @@
+//! Commits that carry a stream forward: what stood before them, for a log whose beginning was archived.
+//!
+//! Such a commit holds one event of this name and nothing else. It follows the stream's last commit like any other, at the
+//! next version and with its hash as the link, and changes nothing for a reader who knows what is before it. A reader who
+//! does not begins with it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{AppliedKeys, CodecError, Commit, EventRecord};
+
+/// Name of the event, in every category.
+pub const CARRIED_FORWARD: &str = "carried-forward";
+/// Version of its shape.
+const VERSION: u16 = 1;
+
+/// A stream as all commits up to the one that says this left it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    /// The decider's state in its stored form.
+    pub state: Box<RawValue>,
+    /// The commands that carried an idempotency key.
+    #[serde(default, skip_serializing_if = "AppliedKeys::is_empty")]
+    pub keys: AppliedKeys,
+    /// What reads show of it besides: of a task what its state lacks, else the object. Absent where they show nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Box<RawValue>>,
+}
+
+impl Carried {
+    /// The event.
+    pub fn record(&self) -> Result<EventRecord, CodecError> {
+        let data = serde_json::value::to_raw_value(self)
+            .map_err(|source| CodecError::Unwritable { name: CARRIED_FORWARD, source })?;
+        Ok(EventRecord { name: CARRIED_FORWARD.to_owned(), version: VERSION, data })
+    }
+
+    /// The decider's state.
+    pub fn state<S: serde::de::DeserializeOwned>(&self) -> Result<S, CodecError> {
+        serde_json::from_str(self.state.get()).map_err(malformed)
+    }
+
+    /// The fault of a part that has another shape.
+    pub fn malformed(source: serde_json::Error) -> CodecError {
+        malformed(source)
+    }
+}
+
+impl Commit {
+    /// True when it carries its stream forward.
+    pub fn carries_forward(&self) -> bool {
+        self.events.iter().any(|event| event.name == CARRIED_FORWARD)
+    }
+
+    /// What it carries forward; `None` for a commit with facts.
+    pub fn carried(&self) -> Result<Option<Carried>, CodecError> {
+        if !self.carries_forward() {
+            return Ok(None);
+        }
+        let [EventRecord { version, data, .. }] = self.events.as_slice() else {
+            let source = serde::de::Error::custom("it stands beside other events");
+            return Err(malformed(source));
+        };
+        if *version != VERSION {
+            return Err(CodecError::Unknown {
+                category: self.stream.category().to_owned(),
+                name: CARRIED_FORWARD.to_owned(),
+                version: *version,
+            });
+        }
+        serde_json::from_str(data.get()).map(Some).map_err(malformed)
+    }
+}
+
+fn malformed(source: serde_json::Error) -> CodecError {
+    CodecError::Malformed { name: CARRIED_FORWARD.to_owned(), version: VERSION, source }
+}
