@@ -153,7 +153,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         command: &D::Command,
         context: &CommandContext,
     ) -> Outcome<D> {
-        let mut known = slot.get();
+        let mut known = self.known(stream, slot).await?;
         let mut confirmed = false;
         for conflicts in 0..=self.config.conflicts_max {
             let loaded = known.clone().unwrap_or_default();

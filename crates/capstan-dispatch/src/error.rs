@@ -23,6 +23,15 @@ pub enum ReadFailure {
         /// The first commit that does not link.
         position: Position,
     },
+    /// The commits of the stream were archived, and nothing was carried forward. Nothing can be decided about it, and it is
+    /// not begun anew.
+    #[error("load {stream}: it ended at {position}, which was archived without being carried forward")]
+    Archived {
+        /// The stream.
+        stream: StreamId,
+        /// Position of its last commit.
+        position: Position,
+    },
 }
 
 impl ReadFailure {
@@ -31,7 +40,7 @@ impl ReadFailure {
         match self {
             Self::Read(source) => source.is_retryable(),
             Self::Snapshot(source) => source.is_retryable(),
-            Self::Unreadable(_) | Self::Broken { .. } => false,
+            Self::Unreadable(_) | Self::Broken { .. } | Self::Archived { .. } => false,
         }
     }
 }
@@ -78,6 +87,16 @@ pub enum DispatchError<R> {
         /// The first commit that does not link.
         position: Position,
     },
+    /// The commits of the stream were archived, and nothing was carried forward.
+    #[error(
+        "execute the command: {stream} ended at {position}, which was archived without being carried forward"
+    )]
+    Archived {
+        /// The stream.
+        stream: StreamId,
+        /// Position of its last commit.
+        position: Position,
+    },
 }
 
 impl<R> DispatchError<R> {
@@ -93,7 +112,8 @@ impl<R> DispatchError<R> {
             | Self::VersionMismatch { .. }
             | Self::Unreadable(_)
             | Self::Codec(_)
-            | Self::Broken { .. } => false,
+            | Self::Broken { .. }
+            | Self::Archived { .. } => false,
         }
     }
 
@@ -109,7 +129,8 @@ impl<R> DispatchError<R> {
             | Self::Unreadable(_)
             | Self::Codec(_)
             | Self::Snapshot(_)
-            | Self::Broken { .. } => "failed",
+            | Self::Broken { .. }
+            | Self::Archived { .. } => "failed",
         }
     }
 }
@@ -121,6 +142,7 @@ impl<R> From<ReadFailure> for DispatchError<R> {
             ReadFailure::Unreadable(source) => Self::Unreadable(source),
             ReadFailure::Snapshot(source) => Self::Snapshot(source),
             ReadFailure::Broken { stream, position } => Self::Broken { stream, position },
+            ReadFailure::Archived { stream, position } => Self::Archived { stream, position },
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use capstan_envelope::{Codec, Position, Recorded, StreamId, UnreadableCommit};
+use capstan_envelope::{Codec, Commit, Position, Recorded, StreamHead, StreamId, UnreadableCommit};
+use serde::de::DeserializeOwned;
 
-use crate::cache::Growth;
-use crate::dispatcher::{Dispatchable, Dispatcher};
+use crate::cache::{Growth, Slot};
+use crate::dispatcher::{Dispatchable, Dispatcher, Known};
 use crate::{Loaded, ReadFailure};
 
 /// Longest stream that is read backwards, in commits.
@@ -24,6 +25,8 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
                     tracing::warn!(%stream, %error, "a snapshot has another shape and is ignored");
                 }
             },
+            // Only its row knows a stream of which the log holds nothing.
+            Err(error) if self.log.archived().forgets_streams() => return Err(error.into()),
             Err(error) => {
                 tracing::debug!(%stream, %error, "a stream is read from the log, without its snapshot");
             }
@@ -41,11 +44,12 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         stream: &StreamId,
         last: Recorded,
     ) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
-        if last.commit.version > STEPS_BACK_MAX {
+        let begins = |commit: &Commit| commit.version == 1 || commit.carries_forward();
+        if last.commit.version > STEPS_BACK_MAX && !begins(&last.commit) {
             return self.catch_up(stream, Arc::default()).await;
         }
         let mut commits = vec![last];
-        while let Some(first) = commits.last().filter(|first| first.commit.version > 1) {
+        while let Some(first) = commits.last().filter(|first| !begins(&first.commit)) {
             match self.log.at(first.commit.previous).await? {
                 Some(before) if before.commit.stream == *stream => commits.push(before),
                 // The replay tells what is wrong, or that the beginning was archived.
@@ -76,11 +80,34 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
                     return Err(ReadFailure::Broken { stream: stream.clone(), position: last.position });
                 }
                 Some(_) => {}
-                None => return Err(broken(stream, &known)),
+                None => return Err(self.gone(stream, known.head.position)),
             }
         }
         let tail = self.log.read_stream(stream, known.head.position).await?;
         extend::<D, C>(stream, known, &tail)
+    }
+
+    /// A stream that was known up to `position`, and of which the log holds nothing.
+    fn gone(&self, stream: &StreamId, position: Position) -> ReadFailure {
+        let stream = stream.clone();
+        if position.sequence() <= self.log.archived().through {
+            ReadFailure::Archived { stream, position }
+        } else {
+            ReadFailure::Broken { stream, position }
+        }
+    }
+
+    /// What is known of a stream before a command: nothing of one that is not in memory, which is taken for a new one. A
+    /// log that may have forgotten a stream refuses no append to it, so it is looked for.
+    pub(crate) async fn known(
+        &self,
+        stream: &StreamId,
+        slot: &Slot<D::State>,
+    ) -> Result<Option<Known<D>>, ReadFailure> {
+        match slot.get() {
+            None if self.log.archived().forgets_streams() => self.newest(stream, slot, None).await.map(Some),
+            known => Ok(known),
+        }
     }
 
     /// Advances what is remembered of a stream when the live tail shows a commit, of this process or another. Never
@@ -132,10 +159,6 @@ pub(crate) enum Cold<S> {
     Newest(Arc<Loaded<S>>),
 }
 
-fn broken<S>(stream: &StreamId, known: &Loaded<S>) -> ReadFailure {
-    ReadFailure::Broken { stream: stream.clone(), position: known.head.position }
-}
-
 fn extend<D: Dispatchable, C: Codec<Event = D::Event>>(
     stream: &StreamId,
     known: Arc<Loaded<D::State>>,
@@ -145,6 +168,16 @@ fn extend<D: Dispatchable, C: Codec<Event = D::Event>>(
         return Ok(known);
     }
     let mut loaded = Arc::unwrap_or_clone(known);
+    // Whoever knows nothing before it begins with the commit that carries the stream forward. What is before that may lack
+    // its own beginning.
+    let carried = (loaded.head.version == 0)
+        .then(|| tail.iter().rposition(|recorded| recorded.commit.carries_forward()))
+        .flatten();
+    let mut tail = tail;
+    if let Some(index) = carried {
+        loaded = begin_with(&tail[index])?;
+        tail = &tail[index + 1..];
+    }
     for recorded in tail {
         if !loaded.head.is_followed_by(recorded) {
             return Err(ReadFailure::Broken { stream: stream.clone(), position: recorded.position });
@@ -154,6 +187,17 @@ fn extend<D: Dispatchable, C: Codec<Event = D::Event>>(
         loaded.head.advance(recorded);
     }
     Ok(Arc::new(loaded))
+}
+
+/// The stream as this commit carries it forward.
+fn begin_with<S: DeserializeOwned + Default>(recorded: &Recorded) -> Result<Loaded<S>, UnreadableCommit> {
+    let read = || match recorded.commit.carried()? {
+        Some(carried) => {
+            Ok(Loaded { head: StreamHead::carried(recorded, &carried), state: carried.state()? })
+        }
+        None => Ok(Loaded::default()),
+    };
+    read().map_err(|source| UnreadableCommit { position: recorded.position, source })
 }
 
 /// The events of a commit, or its place when it cannot be read.

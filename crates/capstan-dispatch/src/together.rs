@@ -120,7 +120,8 @@ where
 {
     /// The loop of [`Dispatcher::execute`] over two streams.
     async fn run(&self, command: &A::Command) -> Outcome<A, B> {
-        let mut known = self.slot.get();
+        let known = self.first.known(self.stream, self.slot).await;
+        let mut known = known.map_err(|failure| TogetherError::First(failure.into()))?;
         let mut confirmed = false;
         for conflicts in 0..=self.first.config.conflicts_max {
             let loaded = known.clone().unwrap_or_default();
@@ -154,7 +155,8 @@ where
             return appended.map(alone).map_err(TogetherError::First);
         };
         let slot = self.second.cache.slot(&stream);
-        let mut known = slot.get();
+        let known = self.second.known(&stream, &slot).await;
+        let mut known = known.map_err(|failure| TogetherError::Second(failure.into()))?;
         if confirmed {
             let newest = self.second.newest(&stream, &slot, known).await;
             known = Some(newest.map_err(|failure| TogetherError::Second(failure.into()))?);

@@ -55,6 +55,11 @@ pub trait EventLog: Send + Sync + 'static {
     /// Key for the fingerprints of command bodies, drawn once when the log was created.
     fn fingerprint_key(&self) -> &FingerprintKey;
 
+    /// What of its beginning the log no longer holds, as this process knows it.
+    fn archived(&self) -> Archived {
+        Archived::default()
+    }
+
     /// Identity of the log. A value other than the one remembered means that the log was replaced.
     async fn identity(&self) -> Result<LogIdentity, ReadError>;
 }
@@ -90,6 +95,28 @@ pub struct Appended {
     pub hash: CommitHash,
     /// True when this very commit had been stored before.
     pub duplicate: bool,
+}
+
+/// The beginning of a log that was archived. Both numbers are 0 in a whole log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Archived {
+    /// Number of the last archived commit: those up to it may be missing.
+    pub through: u64,
+    /// Number of the last commit of which the state was carried forward: every stream that ended there or before has a
+    /// later commit, which says what stood before.
+    pub carried_through: u64,
+}
+
+impl Archived {
+    /// True when commits are archived, and every stream with one of them is carried forward.
+    pub fn is_carried(&self) -> bool {
+        self.through > 0 && !self.forgets_streams()
+    }
+
+    /// True when a stream of which nothing is left may have been there once.
+    pub fn forgets_streams(&self) -> bool {
+        self.through > self.carried_through
+    }
 }
 
 /// The identity of a log.
@@ -151,8 +178,12 @@ impl AppendError {
 pub(crate) fn check_well_formed(commit: &Commit) -> Result<(), AppendError> {
     let reason = if commit.events.is_empty() {
         "a commit needs at least one event"
-    } else if (commit.version <= 1) != (commit.previous == Position::START) || commit.version == 0 {
-        "version 1 follows nothing, every other version follows a commit"
+    } else if (commit.version <= 1) != (commit.previous_hash == CommitHash::NONE)
+        || (commit.version <= 1 && commit.previous != Position::START)
+        || commit.version == 0
+    {
+        // What a commit follows may be archived in a copy of its log.
+        "version 1 follows nothing, every other version links to a commit"
     } else {
         return Ok(());
     };

@@ -13,6 +13,8 @@ pub(crate) mod server;
 pub(crate) mod streams;
 pub(crate) mod tail;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
 use capstan_envelope::{Commit, Position, Recorded, StreamId};
 
@@ -25,8 +27,8 @@ use self::scan::JetStreamScan;
 use self::server::{ServerError, ServerVersion};
 use self::streams::StreamError;
 use crate::{
-    AppendError, Appended, Difference, EventLog, FingerprintKey, InvalidPrefix, LogIdentity, RawCommit,
-    ReadError, Scan, Selection, Tail, Telemetry, Topology,
+    AppendError, Appended, Archived, Difference, EventLog, FingerprintKey, InvalidPrefix, LogIdentity,
+    RawCommit, ReadError, Scan, Selection, Tail, Telemetry, Topology,
 };
 
 /// A log that cannot be opened.
@@ -62,6 +64,8 @@ pub struct JetStreamLog {
     durability: Durability,
     identity: LogIdentity,
     fingerprint_key: FingerprintKey,
+    /// As of the last look at the stream.
+    archived: Mutex<Archived>,
     appends: Connection,
     reads: Connection,
     gets_connection: Connection,
@@ -98,13 +102,14 @@ impl JetStreamLog {
         let fingerprint_key = status.fingerprint_key;
         let fingerprint_key = fingerprint_key
             .ok_or_else(|| StreamError::NoFingerprintKey { stream: topology.events_stream() })?;
-        let identity = status.identity;
+        let (identity, archived) = (status.identity, Mutex::new(status.archived));
         Ok(Self {
             topology,
             server,
             durability,
             identity,
             fingerprint_key,
+            archived,
             appends,
             reads,
             gets_connection,
@@ -150,6 +155,14 @@ impl JetStreamLog {
         Ok(streams::set_fingerprint_key(&self.gets_connection, &self.topology.events_stream(), key).await?)
     }
 
+    /// Removes the beginning of the log up to this number, once it is declared as archived and carried forward.
+    pub async fn archive(&self, through: u64) -> Result<(), ConnectError> {
+        let archived = Archived { through, carried_through: through };
+        streams::archive(&self.gets_connection, &self.topology.events_stream(), archived).await?;
+        *self.known_archive() = archived;
+        Ok(())
+    }
+
     /// Asks the server whether the log is there and still the one it was when it was opened; answers its end.
     pub async fn check(&self) -> Result<Position, ReadError> {
         let status = self.status().await?;
@@ -160,7 +173,15 @@ impl JetStreamLog {
     }
 
     async fn status(&self) -> Result<streams::StreamStatus, ReadError> {
-        streams::status(&self.gets_connection, &self.topology.events_stream()).await.map_err(unavailable)
+        let status = streams::status(&self.gets_connection, &self.topology.events_stream()).await;
+        let status = status.map_err(unavailable)?;
+        *self.known_archive() = status.archived;
+        Ok(status)
+    }
+
+    fn known_archive(&self) -> MutexGuard<'_, Archived> {
+        // Nothing below a guard can panic.
+        self.archived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The position of the last commit, whose number the server has just named.
@@ -253,6 +274,10 @@ impl EventLog for JetStreamLog {
 
     fn fingerprint_key(&self) -> &FingerprintKey {
         &self.fingerprint_key
+    }
+
+    fn archived(&self) -> Archived {
+        *self.known_archive()
     }
 
     async fn identity(&self) -> Result<LogIdentity, ReadError> {

@@ -6,7 +6,7 @@
 //! [`Topology`] names every stream and subject Capstan uses on a server.
 //!
 //! **What it refuses to be.** It knows no event by name, and it never retries a decision: a stale writer is told
-//! so and decides anew elsewhere. It never deletes.
+//! so and decides anew elsewhere. It deletes nothing but a beginning that an operator archives.
 //!
 //! **Where to start.** `event_log.rs` is the contract. `jetstream.rs` is the adapter's front; in its folder
 //! `append.rs` is the life of one commit, `group_commit.rs` shares one flush among many, `cursor.rs` reads.
@@ -22,8 +22,8 @@ mod telemetry;
 mod topology;
 
 pub use event_log::{
-    AppendError, Appended, Difference, EventLog, LogIdentity, ReadError, Selection, Tail, TailBatch,
-    TailSource,
+    AppendError, Appended, Archived, Difference, EventLog, LogIdentity, ReadError, Selection, Tail,
+    TailBatch, TailSource,
 };
 pub use fingerprint_key::{FingerprintKey, ParseFingerprintKeyError};
 pub use jetstream::config::{Credentials, Durability, DurabilityHint, JetStreamConfig};

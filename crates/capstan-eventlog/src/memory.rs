@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::event_log::check_well_formed;
 use crate::{
-    AppendError, Appended, Difference, EventLog, FingerprintKey, LogIdentity, ReadError, Selection, Tail,
-    TailBatch, TailSource,
+    AppendError, Appended, Archived, Difference, EventLog, FingerprintKey, LogIdentity, ReadError, Selection,
+    Tail, TailBatch, TailSource,
 };
 
 /// The largest commit it takes, as a stock server would.
@@ -43,6 +43,7 @@ struct Commits {
     /// Numbers of the commits of each stream.
     of_stream: HashMap<StreamId, Vec<u64>>,
     known: HashMap<(StreamId, CommitId), u64>,
+    archived: Archived,
 }
 
 impl Default for MemoryLog {
@@ -73,6 +74,13 @@ impl MemoryLog {
         }
     }
 
+    /// Takes the archived beginning out of the log, as an operator does who keeps it elsewhere.
+    pub fn archive(&self, archived: Archived) {
+        let mut commits = self.commits();
+        commits.archived = archived;
+        commits.of_stream.values_mut().for_each(|of| of.retain(|sequence| *sequence > archived.through));
+    }
+
     fn commits(&self) -> MutexGuard<'_, Commits> {
         // Every change below is complete before the guard is dropped, so a poisoned lock hides no half of one.
         self.shared.commits.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,6 +89,9 @@ impl MemoryLog {
 
 impl Commits {
     fn get(&self, sequence: u64) -> Option<&Recorded> {
+        if sequence <= self.archived.through {
+            return None;
+        }
         let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
         self.in_order.get(index)
     }
@@ -205,6 +216,10 @@ impl EventLog for MemoryLog {
         &self.shared.fingerprint_key
     }
 
+    fn archived(&self) -> Archived {
+        self.commits().archived
+    }
+
     async fn identity(&self) -> Result<LogIdentity, ReadError> {
         Ok(self.shared.identity.clone())
     }
@@ -222,7 +237,11 @@ impl MemoryTail {
     fn read(&self) -> TailBatch {
         let commits = self.log.commits();
         let mut batch = TailBatch { position: self.position, ..TailBatch::default() };
-        while let Some(recorded) = commits.get(batch.position.sequence() + 1) {
+        let next = |position: Position| match position {
+            Position::START => commits.archived.through + 1,
+            position => position.sequence() + 1,
+        };
+        while let Some(recorded) = commits.get(next(batch.position)) {
             batch.position = recorded.position;
             if self.selection.takes(&recorded.commit.stream) {
                 batch.commits.push(recorded.clone());

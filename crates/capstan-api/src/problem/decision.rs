@@ -133,6 +133,9 @@ impl<R: Into<Problem> + std::fmt::Debug + Send + Sync + 'static> From<DispatchEr
             DispatchError::Broken { stream, position } => {
                 Self::internal(ReadFailure::Broken { stream, position })
             }
+            DispatchError::Archived { stream, position } => {
+                Self::internal(ReadFailure::Archived { stream, position })
+            }
         }
     }
 }
@@ -143,7 +146,7 @@ impl From<ReadFailure> for Problem {
             ReadFailure::Read(source) => source.into(),
             ReadFailure::Snapshot(source) => source.into(),
             ReadFailure::Unreadable(source) => source.into(),
-            failure @ ReadFailure::Broken { .. } => Self::internal(failure),
+            failure @ (ReadFailure::Broken { .. } | ReadFailure::Archived { .. }) => Self::internal(failure),
         }
     }
 }

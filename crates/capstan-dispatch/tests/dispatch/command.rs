@@ -40,6 +40,9 @@ macro_rules! codec {
             fn decode(
                 commit: &::capstan_envelope::Commit,
             ) -> Result<Vec<$event>, ::capstan_envelope::CodecError> {
+                if commit.carried()?.is_some() {
+                    return Ok(Vec::new());
+                }
                 let event = |record: &::capstan_envelope::EventRecord| {
                     serde_json::from_str(record.data.get()).map_err(|source| {
                         ::capstan_envelope::CodecError::Malformed {

@@ -10,8 +10,8 @@ use capstan_dispatch::{
     CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, ReadFailure, Snapshot,
     SnapshotError, Snapshots,
 };
-use capstan_envelope::{Position, StreamId, Workspace};
-use capstan_eventlog::{EventLog, MemoryLog};
+use capstan_envelope::{Actor, Carried, Commit, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
+use capstan_eventlog::{Archived, EventLog, MemoryLog};
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -412,4 +412,65 @@ async fn many_streams_pass_through_a_small_memory() {
     for n in 0..300 {
         assert_eq!(tills.load(&till(&n.to_string())).await.unwrap().state.held, 3);
     }
+}
+
+#[tokio::test]
+async fn a_stream_of_which_everything_was_archived_is_not_begun_anew() {
+    let (log, album) = (MemoryLog::new(), Album::default());
+    let decided = tills(&log).execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
+    let state = serde_json::value::to_raw_value(&decided.loaded.state).unwrap();
+    album.0.lock().unwrap().insert(till("a"), Snapshot { head: decided.loaded.head.clone(), state });
+    let warm = tills_with(&log, album.clone());
+    warm.execute(&till("a"), &Ask::Empty, &context(2)).await.unwrap();
+    log.archive(Archived { through: 2, carried_through: 0 });
+    for tills in [warm, tills_with(&log, album.clone())] {
+        let refused = tills.execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap_err();
+        assert!(matches!(refused, DispatchError::Archived { .. }) && !refused.is_retryable(), "{refused:?}");
+        assert!(matches!(tills.refresh(&till("a")).await, Err(ReadFailure::Archived { .. })));
+        assert!(tills.execute(&till("b"), &Ask::Take(1), &context(3)).await.is_ok(), "this one is new");
+    }
+}
+
+/// Appends the commit that carries a stream forward, as it is now.
+async fn carry(log: &MemoryLog, stream: &StreamId) -> Recorded {
+    let loaded = tills(log).refresh(stream).await.unwrap();
+    let state = serde_json::value::to_raw_value(&loaded.state).unwrap();
+    let carried = Carried { state, keys: loaded.head.applied.clone(), shown: None };
+    let commit = Commit {
+        commit_id: CommitId(Uuid::from_u128(1_000)),
+        stream: stream.clone(),
+        version: loaded.head.version + 1,
+        previous: loaded.head.position,
+        previous_hash: loaded.head.hash,
+        metadata: Metadata::new("carry-forward", Actor::System, Uuid::from_u128(1_000), DateTime::UNIX_EPOCH),
+        events: vec![carried.record().unwrap()],
+    };
+    log.append(&commit).await.unwrap();
+    log.last(stream).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_whose_beginning_was_archived_begins_with_what_was_carried_forward() {
+    let log = MemoryLog::new();
+    let warm = tills(&log);
+    let first = warm.execute(&till("a"), &Ask::Take(1), &keyed(1, "one")).await.unwrap();
+    for id in 2..40 {
+        warm.execute(&till("a"), &Ask::Take(1), &context(id)).await.unwrap();
+    }
+    let carried = carry(&log, &till("a")).await;
+    let whole = tills(&log).refresh(&till("a")).await.unwrap();
+    let last = carried.position.sequence() - 1;
+    // Of a part of its commits that lacks the beginning, nothing is read.
+    for (through, tills) in [(20, tills(&log)), (last, warm), (last, tills(&log))] {
+        log.archive(Archived { through, carried_through: through });
+        let loaded = tills.refresh(&till("a")).await.unwrap();
+        assert_eq!(loaded, whole);
+        let again = tills.execute(&till("a"), &Ask::Take(1), &keyed(1, "one")).await.unwrap();
+        assert_eq!((again.duplicate, again.position, again.version), (true, first.position, 1));
+        let other = tills.execute(&till("a"), &Ask::Take(1), &keyed(1, "two")).await.unwrap_err();
+        assert!(matches!(other, DispatchError::IdempotencyConflict), "{other:?}");
+    }
+    let next = tills(&log).execute(&till("a"), &Ask::Take(1), &keyed(50, "one")).await.unwrap();
+    assert_eq!((next.version, next.loaded.state.held), (41, 40));
+    assert_eq!(tills(&log).refresh(&till("a")).await.unwrap(), next.loaded);
 }

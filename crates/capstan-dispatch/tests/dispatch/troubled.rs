@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId};
 use capstan_eventlog::{
-    AppendError, Appended, EventLog, FingerprintKey, LogIdentity, MemoryLog, ReadError, Selection, Tail,
+    AppendError, Appended, Archived, EventLog, FingerprintKey, LogIdentity, MemoryLog, ReadError, Selection,
+    Tail,
 };
 
 /// A log with switches for trouble, and a count of appends.
@@ -87,6 +88,9 @@ impl EventLog for Troubled {
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.inner.head().await
+    }
+    fn archived(&self) -> Archived {
+        self.inner.archived()
     }
     async fn identity(&self) -> Result<LogIdentity, ReadError> {
         self.inner.identity().await

@@ -165,7 +165,7 @@ impl Cursor {
         let is_replaced = *remembered != status.identity;
         // A consumer beyond the end would be accepted and wait in silence until the old number is reached.
         let is_beyond = after > status.last;
-        self.archived_through = status.archived_through;
+        self.archived_through = status.archived.through;
         let next = after.saturating_add(1);
         let lost_beginning = *is_gapless && status.first > next && !self.may_begin_at(status.first);
         let difference = if is_replaced {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::connection::{Connection, RequestError};
-use crate::{FingerprintKey, LogIdentity, StreamSpec};
+use crate::{Archived, FingerprintKey, LogIdentity, StreamSpec};
 
 /// Error code of a stream that does not exist.
 pub(crate) const STREAM_NOT_FOUND: u64 = 10_059;
@@ -25,6 +25,8 @@ const FORMAT_EPOCH_KEY: &str = "format_epoch";
 const FINGERPRINT_KEY_KEY: &str = "fingerprint_key";
 /// Names, in the metadata of a stream, the number of the last message that was archived.
 const ARCHIVED_KEY: &str = "archived_through";
+/// Names, in the metadata of a stream, the number of the last message of which the state was carried forward.
+const CARRIED_KEY: &str = "carried_through";
 /// Most repeats of a question with such an answer.
 const TRIES_MAX: usize = 200;
 
@@ -77,8 +79,8 @@ pub(crate) struct StreamStatus {
     pub(crate) first: u64,
     /// Key for fingerprints; `None` in a stream that holds none.
     pub(crate) fingerprint_key: Option<FingerprintKey>,
-    /// Number of the last message that was archived: those up to it may be missing. 0 when none was.
-    pub(crate) archived_through: u64,
+    /// What of its beginning was archived.
+    pub(crate) archived: Archived,
     /// Number of the last message; 0 when there never was one.
     pub(crate) last: u64,
     /// Bytes of its messages, with what the server adds to each.
@@ -103,12 +105,13 @@ impl From<StreamInfo> for StreamStatus {
     fn from(info: StreamInfo) -> Self {
         let metadata = |key: &str| info.config.get("metadata")?.get(key)?.as_str();
         let store_epoch = metadata("store_epoch").unwrap_or_default().to_owned();
-        let archived_through = metadata(ARCHIVED_KEY).and_then(|number| number.parse().ok()).unwrap_or(0);
+        let number = |key: &str| metadata(key).and_then(|number| number.parse().ok()).unwrap_or(0);
+        let archived = Archived { through: number(ARCHIVED_KEY), carried_through: number(CARRIED_KEY) };
         Self {
             identity: LogIdentity { store_epoch, created_at: info.created },
             first: info.state.first_seq,
             fingerprint_key: metadata(FINGERPRINT_KEY_KEY).and_then(|text| text.parse().ok()),
-            archived_through,
+            archived,
             last: info.state.last_seq,
             bytes: info.state.bytes,
         }
@@ -181,10 +184,35 @@ pub(crate) async fn set_fingerprint_key(
     stream: &str,
     key: &FingerprintKey,
 ) -> Result<(), StreamError> {
+    set_metadata(connection, stream, &[(FINGERPRINT_KEY_KEY, key.to_text())]).await
+}
+
+/// Declares what of the beginning of a stream is archived, and removes that.
+pub(crate) async fn archive(
+    connection: &Connection,
+    stream: &str,
+    Archived { through, carried_through }: Archived,
+) -> Result<(), StreamError> {
+    let failed = |source| StreamError::Request { stream: stream.to_owned(), source: Box::new(source) };
+    // First declared: readers take a beginning that is missing without it for lost.
+    let numbers = [(ARCHIVED_KEY, through.to_string()), (CARRIED_KEY, carried_through.to_string())];
+    set_metadata(connection, stream, &numbers).await?;
+    let purge = json!({ "seq": through.saturating_add(1) });
+    let purged: Result<Value, _> = connection.call(&format!("STREAM.PURGE.{stream}"), &purge).await;
+    purged.map(|_| ()).map_err(failed)
+}
+
+async fn set_metadata(
+    connection: &Connection,
+    stream: &str,
+    values: &[(&str, String)],
+) -> Result<(), StreamError> {
     let failed = |source| StreamError::Request { stream: stream.to_owned(), source: Box::new(source) };
     let info: Result<StreamInfo, _> = connection.call(&format!("STREAM.INFO.{stream}"), &json!({})).await;
     let mut config = Value::Object(info.map_err(failed)?.config);
-    config["metadata"][FINGERPRINT_KEY_KEY] = json!(key.to_text());
+    for (key, value) in values {
+        config["metadata"][key] = json!(value);
+    }
     let updated: Result<StreamInfo, _> = connection.call(&format!("STREAM.UPDATE.{stream}"), &config).await;
     updated.map(|_| ()).map_err(failed)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use capstan_envelope::{CommitHash, Position};
-use capstan_eventlog::{Difference, EventLog, JetStreamLog, ReadError, Selection, Tail, TailBatch};
+use capstan_eventlog::{Archived, Difference, EventLog, JetStreamLog, ReadError, Selection, Tail, TailBatch};
 use serde_json::json;
 
 use crate::server::{Server, api};
@@ -217,6 +217,26 @@ async fn a_log_without_its_beginning_is_followed_once_that_is_archived() {
     assert_eq!(notes(&read_to(&mut tail, 4).await), ["d"]);
     let reopened = server.log().await;
     assert_eq!(reopened.head().await.unwrap(), written[3].position);
+}
+
+#[tokio::test]
+async fn an_archived_beginning_is_declared_and_removed() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    for text in ["a", "b", "c", "d"] {
+        writer.write(&log, text).await;
+    }
+    log.archive(2).await.unwrap();
+    // Again, after an interruption.
+    log.archive(2).await.unwrap();
+    let archived = Archived { through: 2, carried_through: 2 };
+    for log in [log, server.log().await] {
+        assert_eq!(log.archived(), archived);
+        let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+        assert_eq!(notes(&read_to(&mut tail, 4).await), ["c", "d"]);
+    }
+    assert!(archived.is_carried() && !archived.forgets_streams());
 }
 
 #[tokio::test]
