@@ -81,6 +81,8 @@ struct TaskCommit {
     position: Position,
     version: u64,
     events: Vec<Event>,
+    /// The state it carries forward.
+    carried: Option<State>,
     /// Bytes of its stored text.
     bytes: usize,
 }
@@ -90,10 +92,14 @@ impl Decoded {
         let raw = scanned.raw();
         let recorded = raw.decode()?;
         let Some(key) = task_key(&recorded.commit.stream) else { return Ok(Self::Other(recorded.into())) };
-        Ok(match TaskCodec::decode(&recorded.commit) {
-            Ok(events) => {
+        let read = || {
+            let carried = recorded.commit.carried()?.map(|carried| carried.state::<State>()).transpose()?;
+            Ok::<_, CodecError>((TaskCodec::decode(&recorded.commit)?, carried))
+        };
+        Ok(match read() {
+            Ok((events, carried)) => {
                 let (position, version) = (recorded.position, recorded.commit.version);
-                Self::Task(TaskCommit { key, position, version, events, bytes: raw.payload.len() })
+                Self::Task(TaskCommit { key, position, version, events, carried, bytes: raw.payload.len() })
             }
             Err(error) => Self::Unreadable(recorded.into(), error),
         })
@@ -121,14 +127,17 @@ impl LogFold {
     }
 
     fn task_commit(&mut self, commit: &TaskCommit) -> Result<(), LeaderError> {
-        let TaskCommit { key, position, version, events, bytes } = commit;
+        let TaskCommit { key, version, events, bytes, carried, .. } = commit;
+        if let Some(state) = carried {
+            return self.recall(commit, ReducedTask::new(*version, state.clone()), *bytes);
+        }
         let before = match self.process.place(key) {
             Some(_) | None if *version == 1 => Some(Stored::default()),
             Some((number, known)) if known + 1 == *version => self.stored(number, key)?,
             Some(_) | None => None,
         };
         let Some(before) = before else {
-            self.process.recall_unknown(key, *position, *version, events);
+            self.process.recall_unknown(key, commit.position, *version, events);
             return Ok(());
         };
         // An acceptance that stays as it is was reduced before.
@@ -143,9 +152,15 @@ impl LogFold {
         } else {
             ReducedTask::new(*version, after)
         };
+        self.recall(commit, task, before.bytes + bytes)
+    }
+
+    /// Takes the task as it was after a commit; its state is stored while it is open.
+    fn recall(&mut self, commit: &TaskCommit, task: ReducedTask, bytes: usize) -> Result<(), LeaderError> {
+        let TaskCommit { key, position, events, .. } = commit;
         self.process.recall(key, *position, events, &task, now());
         if let Some((number, _)) = self.process.place(key) {
-            self.store.put(number, Stored { state: task.into_state(), bytes: before.bytes + bytes })?;
+            self.store.put(number, Stored { state: task.into_state(), bytes })?;
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ use capstan_domain::id::{AgentId, WorkerId};
 use capstan_domain::matching::{Depth, StreamKey};
 use capstan_domain::task::{Command, Event, State, Task, TaskDecider};
 use capstan_domain::{agent, class, schedule, workspace};
-use capstan_envelope::{Codec as _, CodecError, Position, Recorded, StreamId};
+use capstan_envelope::{Carried, Codec as _, CodecError, Position, Recorded, StreamId};
 use capstan_eventlog::Spent;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -211,6 +211,9 @@ impl Process {
         memory: Option<(u64, &State)>,
         now: DateTime<Utc>,
     ) -> Result<(), CodecError> {
+        if let Some(carried) = recorded.commit.carried()? {
+            return self.carried(recorded, &carried, now);
+        }
         let stream = &recorded.commit.stream;
         if let Some(key) = ScheduleKey::from_stream(stream) {
             return self.schedules.commit(key, recorded);
@@ -231,6 +234,29 @@ impl Process {
         let events = TaskCodec::decode(&recorded.commit)?;
         self.task_commit(&key, (recorded.commit.version, &events), memory, now);
         self.budgets.book(&key, recorded.position, &events, &mut self.shared);
+        Ok(())
+    }
+
+    /// Takes a commit that carries its stream forward: the state as it is, for an engine that began behind its beginning.
+    fn carried(
+        &mut self,
+        recorded: &Recorded,
+        carried: &Carried,
+        now: DateTime<Utc>,
+    ) -> Result<(), CodecError> {
+        let (stream, version) = (&recorded.commit.stream, recorded.commit.version);
+        if let Some(key) = ScheduleKey::from_stream(stream) {
+            self.begin_with_schedule(key, version, carried.state()?);
+        } else if let Some(key) = ClassKey::from_stream(stream) {
+            self.begin_with_class(&key, version, carried.state()?);
+        } else if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
+            self.begin_with_agent(stream.workspace().as_str(), agent_id, carried.state()?);
+        } else if stream.category() == WorkspaceCodec::CATEGORY {
+            self.begin_with_workspace(stream.workspace().as_str(), carried.state()?);
+        } else if let Some(key) = task_key(stream) {
+            let state = carried.state()?;
+            self.task_commit(&key, (version, &[]), Some((version, &state)), now);
+        }
         Ok(())
     }
 

@@ -30,6 +30,10 @@ impl Until {
     /// they say nothing about it.
     pub(crate) fn is_over_after(self, commit: &Commit, first: usize) -> Option<bool> {
         let events = commit.events.get(first..).unwrap_or_default();
+        if commit.carries_forward() {
+            // Only tasks that are over are carried forward.
+            return (self != Self::Left).then_some(true);
+        }
         match self {
             Self::Left => None,
             Self::TaskOver => events.iter().filter_map(|event| is_task_over_after(&event.name)).next_back(),

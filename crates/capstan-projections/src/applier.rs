@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use capstan_contract::causes::explain;
 use capstan_envelope::Position;
-use capstan_eventlog::LogIdentity;
+use capstan_eventlog::{Archived, LogIdentity};
 use futures_util::future::join_all;
 use tokio_postgres::error::SqlState;
 use tokio_util::task::AbortOnDropHandle;
@@ -111,13 +111,14 @@ impl Applier {
         checkpoint: Checkpoint,
         identity: LogIdentity,
         lease_ms: i64,
+        archived: Archived,
     ) -> Result<Self, ApplyError> {
         session.plan_by_key().await?;
         let schemas = generation::active(session.client()).await?;
         let parked = parked::streams(session.client()).await?;
         Ok(Self {
             session: Arc::new(session),
-            fold: Fold::for_models(|_| true),
+            fold: Fold::for_models(|_| true).of(archived),
             schemas,
             parked,
             checkpoint,
@@ -392,7 +393,8 @@ mod tests {
         let session = read_models.session().await.unwrap();
         let at = checkpoint::acquire(session.client(), "test", 10_000).await.unwrap().unwrap();
         let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
-        let mut applier = Applier::start(session, at, identity, 10_000).await.unwrap();
+        let archived = Archived::default();
+        let mut applier = Applier::start(session, at, identity, 10_000, archived).await.unwrap();
         applier.fold.cached_bytes_max = 0;
         let created = agent::Created::named("dev", "demo", "Demo", Utc::now());
         let id = created.agent_id;

@@ -18,9 +18,11 @@ pub(crate) mod workspaces;
 
 use capstan_contract::DomainEvent;
 use capstan_contract::schema::NamedSchema;
+use capstan_envelope::StreamId;
+use serde_json::value::RawValue;
 
 use crate::events::Events;
-use crate::model::{Answer, Model, Named};
+use crate::model::{Answer, Model, Named, RowKey};
 use crate::rows::{ModelRows, Rows, aside_columns, column_names};
 
 /// A read model as the rest of the crate uses it.
@@ -38,6 +40,10 @@ pub struct ReadModel {
     pub(crate) spans_streams: bool,
     /// True when its rows follow from the heads of streams, see [`Model::FOLLOWS_HEADS`].
     pub(crate) follows_heads: bool,
+    /// True when a commit that carries a stream forward carries its row too.
+    pub(crate) is_carried: bool,
+    /// The id of the row that a commit of a stream carries forward, and the Postgres type of the column.
+    pub(crate) carried_id: fn(&StreamId, &RawValue) -> Option<(String, &'static str)>,
     /// The statements that create its table and indexes, see [`Model::SCHEMA`].
     pub(crate) schema: &'static str,
     /// The columns of its table.
@@ -59,6 +65,11 @@ impl ReadModel {
             reads: |event| M::Event::select(event).is_some(),
             spans_streams: M::SPANS_STREAMS,
             follows_heads: M::FOLLOWS_HEADS,
+            is_carried: M::IS_CARRIED,
+            carried_id: |stream, state| {
+                let key = M::carried_key(stream, state)?;
+                Some((key.to_string(), <M::Key as RowKey>::HOLDS.sql()))
+            },
             schema: M::SCHEMA,
             columns: column_names::<M>,
             aside: aside_columns::<M>,

@@ -3,13 +3,14 @@
 use capstan_contract::causes::explain;
 use capstan_contract::{DomainEvent, TaskCodec};
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
-use capstan_envelope::{Codec as _, Position, StreamHead, StreamId};
+use capstan_envelope::{Carried, Codec as _, Position, Recorded, StreamHead, StreamId};
+use capstan_eventlog::Archived;
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use crate::catalogue::MODELS;
 use crate::catalogue::streams::{StreamRow, stream_key};
 use crate::catalogue::tasks::TaskRow;
+use crate::catalogue::{MODELS, model};
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
 use crate::model::Named;
@@ -43,6 +44,8 @@ pub(crate) struct Fold {
     writes_tasks: bool,
     /// Bytes of documents kept after a batch.
     pub(crate) cached_bytes_max: usize,
+    /// True for a log whose beginning is archived and carried forward.
+    is_carried: bool,
 }
 
 impl Fold {
@@ -60,7 +63,13 @@ impl Fold {
             writes_streams: takes(StreamRow::NAME),
             writes_tasks: takes(TaskRow::NAME),
             cached_bytes_max: CACHED_BYTES_MAX,
+            is_carried: false,
         }
+    }
+
+    /// This fold of a log of which that is archived.
+    pub(crate) fn of(self, archived: Archived) -> Self {
+        Self { is_carried: archived.is_carried(), ..self }
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
@@ -76,6 +85,10 @@ impl Fold {
     /// Registers the rows a commit needs from the tables.
     pub(crate) fn want(&mut self, decoded: &Decoded, batch: Batch) {
         let Ok(events) = &decoded.events else { return };
+        let commit = &decoded.recorded.commit;
+        if let Ok(Some(carried)) = commit.carried() {
+            self.all_mut().for_each(|rows| rows.want_carried(&commit.stream, &carried));
+        }
         for rows in self.all_mut() {
             for event in events {
                 rows.want(&decoded.recorded, event, batch);
@@ -104,14 +117,27 @@ impl Fold {
         let events = decoded.events.as_ref().map_err(|error| Unfoldable::Malformed(explain(error)))?;
         let stream = &recorded.commit.stream;
         let place = Place::of(stream)?;
+        let carried = recorded.commit.carried().map_err(|error| Unfoldable::Malformed(explain(&error)))?;
         let head = self.head(&place);
         match head {
             Some(head) if head.position.reaches(recorded.position) => {}
             Some(head) if !head.is_followed_by(recorded) => {
                 return Err(Unfoldable::BrokenChain { version: head.version, position: head.position });
             }
-            None if !creates_stream(events) => return Err(Unfoldable::NoBeginning),
-            Some(_) | None => {}
+            None if carried.is_some() || creates_stream(events) => {}
+            None if self.lacks_its_beginning(recorded) => {
+                self.fold_rest(recorded, events);
+                return Ok(());
+            }
+            None => return Err(Unfoldable::NoBeginning),
+            Some(_) => {}
+        }
+        if let Some(carried) = carried {
+            for rows in self.all_mut() {
+                rows.carry(recorded, &carried)
+                    .map_err(|error| Unfoldable::Malformed(explain(&Carried::malformed(error))))?;
+            }
+            return Ok(());
         }
         let left = head.and_then(|head| head.key_left_with(recorded)).cloned();
         for (index, event) in events.iter().enumerate() {
@@ -125,6 +151,22 @@ impl Fold {
             }
         }
         Ok(())
+    }
+
+    /// True for a commit of a stream of which only the beginning is archived. What it said is carried forward by a later one.
+    fn lacks_its_beginning(&self, recorded: &Recorded) -> bool {
+        // Behind the first one of them, the others follow commits that are there.
+        self.is_carried && recorded.commit.version > 1
+    }
+
+    /// Folds such a commit into the rows that several streams add to.
+    fn fold_rest(&mut self, recorded: &Recorded, events: &[DomainEvent]) {
+        let spans = |rows: &&mut Box<dyn Rows>| model(rows.name()).is_some_and(|model| model.spans_streams);
+        for rows in self.models.iter_mut().filter(spans) {
+            for (index, event) in events.iter().enumerate() {
+                rows.fold(&Fact::alone(recorded, event), index);
+            }
+        }
     }
 
     fn head(&self, place: &Place) -> Option<&StreamHead> {
@@ -219,7 +261,7 @@ fn creates_stream(events: &[DomainEvent]) -> bool {
 #[cfg(test)]
 mod tests {
     use capstan_domain::id::AgentId;
-    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, Recorded, StreamId, Workspace};
+    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, StreamId, Workspace};
     use capstan_testkit::servers::TestServers;
     use chrono::Utc;
     use uuid::Uuid;

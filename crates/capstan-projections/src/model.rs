@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use capstan_contract::schema::NamedSchema;
+use capstan_envelope::{Carried, Recorded, StreamId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
@@ -79,6 +80,11 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// The document of a row, as it is carried forward.
+pub(crate) fn shown_in<R: serde::de::DeserializeOwned>(carried: &Carried) -> serde_json::Result<Option<R>> {
+    carried.shown.as_ref().map(|shown| serde_json::from_str(shown.get())).transpose()
+}
+
 /// A second table of a model, with the part of its rows that is written once. Its columns are `id`, `doc` and
 /// those of [`Aside::columns`].
 pub(crate) struct Aside<R: 'static> {
@@ -126,6 +132,8 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
     /// True when a row takes from several streams: its key does not follow from the name of the stream. A rebuild folds
     /// such a model in one thread, and without the acceptance of the task ([`Fact::accepted`]).
     const SPANS_STREAMS: bool = false;
+    /// True when a commit that carries a stream forward carries the row too.
+    const IS_CARRIED: bool = false;
     /// The events the model reads.
     type Event<'a>: Events<'a>;
     /// Identifies a row.
@@ -145,6 +153,17 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
 
     /// Reads a row back.
     fn read(key: &Self::Key, stored: &Stored<'_>) -> serde_json::Result<Self>;
+
+    /// The key of the row that a commit of this stream carries forward with this state; `None` for rows that are not carried.
+    fn carried_key(_: &StreamId, _: &RawValue) -> Option<Self::Key> {
+        None
+    }
+
+    /// The row as a commit carries it forward, with its workspace; `None` when there is none. Equal to the row folded from
+    /// the commits before, but for the version of the stream.
+    fn carried(_: &Recorded, _: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        Ok(None)
+    }
 
     /// Forgets what is needed only to write a new row.
     fn settled(&mut self) {}

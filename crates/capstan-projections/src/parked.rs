@@ -176,7 +176,7 @@ async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -
     let name = stream.to_string();
     let sql = "SELECT position, hash FROM capstan.parked WHERE stream = $1 ORDER BY position";
     let waiting = client.query(sql, &[&name]).await?;
-    let mut fold = Fold::for_models(|_| true);
+    let mut fold = Fold::for_models(|_| true).of(log.archived());
     let mut folded = 0;
     for row in &waiting {
         let position = checkpoint::position(row);

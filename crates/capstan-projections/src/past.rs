@@ -4,7 +4,7 @@ use capstan_contract::{DomainEvent, decode_commit};
 use capstan_decider::Decider;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::{self, Task, TaskDecider};
-use capstan_envelope::{Position, Recorded, UnreadableCommit};
+use capstan_envelope::{Carried, CodecError, Position, Recorded, UnreadableCommit};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -27,6 +27,11 @@ pub fn run_after(commits: &[Recorded], run_id: RunId) -> Result<Option<Item>, Un
     Ok(past.map(|past| past.item(|row, task| to_raw_value(&row.object(run_id, &task.accepted)))))
 }
 
+fn unreadable(recorded: &Recorded) -> impl Fn(CodecError) -> UnreadableCommit {
+    let position = recorded.position;
+    move |source| UnreadableCommit { position, source }
+}
+
 /// A row at the end of the first commits of a stream.
 struct Past<M> {
     row: M,
@@ -41,8 +46,15 @@ impl<M: Model<Key = Uuid>> Past<M> {
         let (mut state, mut row, mut keys) = (task::State::default(), None, Vec::new());
         let mut version = 0;
         for recorded in commits {
-            let events = decode_commit(&recorded.commit)
-                .map_err(|source| UnreadableCommit { position: recorded.position, source })?;
+            let events = decode_commit(&recorded.commit).map_err(unreadable(recorded))?;
+            if let Some(carried) = recorded.commit.carried().map_err(unreadable(recorded))? {
+                state = carried.state().map_err(unreadable(recorded))?;
+                if M::carried_key(&recorded.commit.stream, &carried.state) == Some(key) {
+                    let read = M::carried(recorded, &carried).map_err(Carried::malformed);
+                    row = read.map_err(unreadable(recorded))?.map(|(_, row)| row);
+                    version = recorded.commit.version;
+                }
+            }
             for event in events {
                 if let DomainEvent::Task(event) = &event {
                     state = TaskDecider::evolve(state, event);

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use capstan_envelope::{Position, Recorded};
-use capstan_eventlog::{EventLog, ReadError, ScannedCommit};
+use capstan_eventlog::{Archived, EventLog, ReadError, ScannedCommit};
 use tokio::sync::mpsc;
 
 use crate::catalogue::ReadModel;
@@ -89,6 +89,8 @@ pub(crate) struct Aside {
     pub(crate) spill: Spill,
     /// The last commit read.
     pub(crate) last: Option<Recorded>,
+    /// What of the log is archived.
+    pub(crate) archived: Archived,
 }
 
 /// Reads the log up to `end` and puts it aside.
@@ -124,7 +126,7 @@ pub(crate) async fn read(
     drop(sender);
     let spill = filling.await??;
     let last = last.map(|commit| commit.raw().decode()).transpose()?;
-    Ok(Aside { spill, last })
+    Ok(Aside { spill, last, archived: log.archived() })
 }
 
 fn fill(

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use bytes::Bytes;
 use capstan_contract::DomainEvent;
-use capstan_envelope::Recorded;
+use capstan_envelope::{Carried, Recorded, StreamId};
 
 use crate::cell::{Cell, CellType, Failure};
 use crate::copy_in::CopyRows;
@@ -120,6 +120,10 @@ pub(crate) trait Rows: Send + Sync {
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch);
     /// True when there are registered rows to read.
     fn lacks(&self) -> bool;
+    /// Registers the row that a commit of this stream carries forward, if it is not in memory.
+    fn want_carried(&mut self, stream: &StreamId, carried: &Carried);
+    /// Puts the row that a commit carries forward in the place of what is there. Idempotent.
+    fn carry(&mut self, recorded: &Recorded, carried: &Carried) -> serde_json::Result<()>;
     /// Reads the registered rows.
     async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError>;
     /// Folds an event, the `index`th of its commit. Idempotent.
@@ -218,6 +222,37 @@ impl<M: Model> Rows for ModelRows<M> {
 
     fn lacks(&self) -> bool {
         !self.missing.is_empty()
+    }
+
+    fn want_carried(&mut self, stream: &StreamId, carried: &Carried) {
+        if let Some(key) =
+            M::carried_key(stream, &carried.state).filter(|key| !self.entries.contains_key(key))
+        {
+            self.missing.insert(key);
+        }
+    }
+
+    fn carry(&mut self, recorded: &Recorded, carried: &Carried) -> serde_json::Result<()> {
+        let Some(key) = M::carried_key(&recorded.commit.stream, &carried.state) else { return Ok(()) };
+        let row = M::carried(recorded, carried)?;
+        let entry = self.entries.entry(key.clone()).or_default();
+        let sequence = recorded.position.sequence();
+        if entry.sequence >= sequence {
+            return Ok(());
+        }
+        entry.row = row.map(|(workspace, row)| {
+            entry.workspace = workspace.into();
+            row
+        });
+        if entry.is_stored {
+            // What is written once stands in its table.
+            entry.row.iter_mut().for_each(M::settled);
+        }
+        (entry.sequence, entry.index, entry.version) = (sequence, 0, recorded.commit.version);
+        if !std::mem::replace(&mut entry.changed, true) {
+            self.changed.push(key);
+        }
+        Ok(())
     }
 
     async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use capstan_contract::TaskCodec;
-use capstan_envelope::{Codec as _, CommitId, Position, StreamHead, StreamId, Workspace};
+use capstan_envelope::{Carried, Codec as _, CommitId, Position, StreamHead, StreamId, Workspace};
 use capstan_eventlog::{
     KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent,
 };
@@ -15,10 +15,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::catalogue::MODELS;
 use crate::catalogue::applied_keys::applied_key;
-use crate::catalogue::tasks::state_of;
+use crate::catalogue::streams::StreamRow;
+use crate::catalogue::tasks::{shown_of, state_of};
 use crate::checkpoint;
-use crate::model::Stored;
+use crate::model::{Named as _, Stored};
 use crate::read_models::ReadModels;
 
 /// The longest wait for the table of keys to stand where a key left its head.
@@ -51,6 +53,55 @@ fn task_snapshot(stream: &StreamId, row: &Row) -> Result<Snapshot, SnapshotError
     let (head, state) = state_of(row.get("id"), &Stored::from_row(row))
         .map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })?;
     Ok(Snapshot { head, state })
+}
+
+impl ReadModels {
+    /// A stream as the rows have it, for a commit that carries it forward; `None` when they do not have it.
+    pub async fn carried(&self, stream: &StreamId) -> Result<Option<(StreamHead, Carried)>, SnapshotError> {
+        let malformed = |source: serde_json::Error| SnapshotError::Malformed {
+            stream: stream.clone(),
+            source: Box::new(source),
+        };
+        let carried = |Snapshot { head, state }: Snapshot, shown| {
+            let keys = head.applied.clone();
+            Some((head, Carried { state, keys, shown }))
+        };
+        let client = self.client().await.map_err(unavailable)?;
+        if stream.category() == TaskCodec::CATEGORY {
+            let Ok(id) = Uuid::parse_str(stream.id()) else { return Ok(None) };
+            let sql = format!("SELECT {TASK} WHERE t.id = $1 AND t.workspace = $2");
+            let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
+            let workspace = stream.workspace().as_str();
+            let row = client.query_opt(&statement, &[&id, &workspace]).await.map_err(unavailable)?;
+            let Some(row) = row else { return Ok(None) };
+            let shown = shown_of(row.get("doc")).map_err(malformed)?;
+            return Ok(carried(task_snapshot(stream, &row)?, Some(shown)));
+        }
+        let sql = "SELECT doc FROM capstan.streams WHERE id = $1";
+        let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+        let Some(row) = client.query_opt(&statement, &[&stream.to_string()]).await.map_err(unavailable)?
+        else {
+            return Ok(None);
+        };
+        let known = snapshot(stream, row.get(0))?;
+        let models = MODELS.iter().filter(|model| model.name != StreamRow::NAME);
+        let mut reading =
+            models.filter_map(|model| Some((model.name, (model.carried_id)(stream, &known.state)?)));
+        let Some((model, (id, holds))) = reading.next() else { return Ok(carried(known, None)) };
+        // With the position of the stream, so that both rows are known to be of one instant.
+        let sql = format!(
+            "SELECT s.position, (SELECT m.doc FROM capstan.{model} m WHERE m.id = $2::text::{holds}) \
+             FROM capstan.streams s WHERE s.id = $1"
+        );
+        let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
+        let row = client.query_one(&statement, &[&stream.to_string(), &id]).await.map_err(unavailable)?;
+        if row.get::<_, i64>(0) as u64 != known.head.position.sequence() {
+            return Err(SnapshotError::Unavailable { source: "the stream changed meanwhile".into() });
+        }
+        let shown = row.get::<_, Option<&str>>(1).map(|doc| RawValue::from_string(doc.to_owned()));
+        let shown = shown.transpose().map_err(malformed)?;
+        Ok(carried(known, shown))
+    }
 }
 
 #[async_trait]

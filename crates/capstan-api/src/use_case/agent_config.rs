@@ -4,11 +4,11 @@ use capstan_contract::AgentCodec;
 use capstan_contract::lease::LeasedAttempt;
 use capstan_contract::query::{GetAgentConfig, Wait};
 use capstan_dispatch::read_events;
-use capstan_domain::agent::{ConfigVersion, config_in};
+use capstan_domain::agent::{ConfigVersion, State, config_in};
 use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::id::AgentId;
 use capstan_domain::redaction::redact;
-use capstan_envelope::{Position, Workspace};
+use capstan_envelope::{Position, UnreadableCommit, Workspace};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -78,8 +78,20 @@ async fn numbered(
     agent_id: AgentId,
     version: u64,
 ) -> Result<Option<(ConfigVersion, Map<String, Value>)>, Problem> {
-    let commits = app.log.read_stream(&streams::agent(workspace, agent_id)?, Position::START).await?;
+    let mut commits = app.log.read_stream(&streams::agent(workspace, agent_id)?, Position::START).await?;
+    let mut begun = State::default();
+    if commits.first().is_some_and(|first| first.commit.version > 1) {
+        // Of an archived beginning only the last configuration is carried forward.
+        let carried = commits.iter().position(|recorded| recorded.commit.carries_forward());
+        commits.drain(..carried.unwrap_or(commits.len()));
+        if let Some(first) = commits.first() {
+            let unreadable = |source| UnreadableCommit { position: first.position, source };
+            let carried = first.commit.carried().map_err(unreadable)?;
+            begun =
+                carried.map(|carried| carried.state()).transpose().map_err(unreadable)?.unwrap_or_default();
+        }
+    }
     let events = commits.iter().map(read_events::<AgentCodec>);
     let events = events.collect::<Result<Vec<_>, _>>()?.concat();
-    Ok(config_in(&events, version))
+    Ok(config_in(begun, &events, version))
 }

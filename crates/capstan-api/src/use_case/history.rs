@@ -5,7 +5,7 @@ mod event_text;
 use capstan_contract::query::{GetTaskHistory, Wait, page_size};
 use capstan_contract::{DomainEvent, whole_records};
 use capstan_domain::redaction::redacted;
-use capstan_envelope::{Actor, EventRecord, Position, Recorded, StreamId, Workspace};
+use capstan_envelope::{Actor, CARRIED_FORWARD, EventRecord, Position, Recorded, StreamId, Workspace};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -99,6 +99,9 @@ fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
 
 /// The event as text; the name of an event this build cannot decode.
 fn text(record: &EventRecord) -> String {
+    if record.name == CARRIED_FORWARD {
+        return "Carried forward: what was before may be archived".to_owned();
+    }
     match DomainEvent::decode("task", record) {
         Ok(DomainEvent::Task(event)) => event_text::text(&event),
         Ok(_) | Err(_) => record.name.clone(),

@@ -110,16 +110,21 @@ impl State {
     }
 }
 
-/// The configuration of this number in the history of an agent.
+/// The configuration of this number in the history of an agent, which begins with `state`.
 pub fn config_in<'a>(
+    mut state: State,
     history: impl IntoIterator<Item = &'a Event>,
     version: u64,
 ) -> Option<(ConfigVersion, Map<String, Value>)> {
-    let mut state = State::default();
-    history.into_iter().find_map(|event| {
-        state = Agent::evolve(std::mem::take(&mut state), event);
+    let found = |state: &State| {
         let config = state.config_of(&state.config).filter(|_| state.config.version == version)?;
         Some((state.config.clone(), config.clone()))
+    };
+    found(&state).or_else(|| {
+        history.into_iter().find_map(|event| {
+            state = Agent::evolve(std::mem::take(&mut state), event);
+            found(&state)
+        })
     })
 }
 
@@ -154,7 +159,8 @@ mod tests {
             delete,
             created(),
         ]);
-        let pool = |version| config_in(&events, version).map(|(_, config)| config["pool"].clone());
+        let pool =
+            |version| config_in(State::default(), &events, version).map(|(_, config)| config["pool"].clone());
         assert_eq!((1..=3).map(pool).collect::<Option<Vec<_>>>().unwrap(), ["a", "b", "a"]);
         assert_eq!((pool(0), pool(4)), (None, None));
     }

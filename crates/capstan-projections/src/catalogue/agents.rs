@@ -1,9 +1,11 @@
 //! The agents of a workspace and their configuration.
 
+use capstan_contract::catalogue::AgentCodec;
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::agent::lookup::normal_form;
 use capstan_domain::agent::{Event, Fields, Updated};
 use capstan_domain::id::AgentId;
+use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored};
+use crate::model::{Model, Stored, shown_in};
 use crate::redaction::{map_of, shown};
 
 /// An agent as the API returns it.
@@ -45,6 +47,7 @@ impl Model for AgentRow {
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<AgentRow>("agent"));
+    const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
@@ -81,6 +84,16 @@ impl Model for AgentRow {
             }),
             Event::Deleted(_) => None,
         }
+    }
+
+    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+        stream.id().parse().ok().filter(|_| stream.category() == AgentCodec::CATEGORY)
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let row: Option<Self> = shown_in(carried)?;
+        let version = recorded.commit.version;
+        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

@@ -1,8 +1,10 @@
 //! The channels bound to a workspace.
 
+use capstan_contract::catalogue::ChannelCodec;
 use capstan_contract::schema::NamedSchema;
-use capstan_domain::channel::{Bound, Event};
+use capstan_domain::channel::{Bound, Event, State};
 use capstan_domain::id::{AgentId, BindingId};
+use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored};
+use crate::model::{Model, Stored, shown_in};
 use crate::redaction::{map_of, shown};
 
 /// A channel binding as the API returns it.
@@ -41,6 +43,7 @@ impl Model for ChannelRow {
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<ChannelRow>("channel"));
+    const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
@@ -74,6 +77,20 @@ impl Model for ChannelRow {
             }),
             Event::Released(_) => None,
         }
+    }
+
+    fn carried_key(stream: &StreamId, state: &RawValue) -> Option<Uuid> {
+        if stream.category() != ChannelCodec::CATEGORY {
+            return None;
+        }
+        let state: State = serde_json::from_str(state.get()).ok()?;
+        state.binding.map(|bound| bound.binding_id.0)
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let row: Option<Self> = shown_in(carried)?;
+        let version = recorded.commit.version;
+        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

@@ -1,17 +1,20 @@
 //! The execution classes that are configured or have failed, and their health.
 
+use capstan_contract::catalogue::ClassCodec;
 use capstan_contract::schema::NamedSchema;
 use capstan_decider::Decider;
 use capstan_domain::class::{Class, Event, Health, State};
 use capstan_domain::id::derived;
+use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored};
+use crate::model::{Model, Stored, shown_in};
 
 /// An execution class as the API returns it.
 #[serde_with::skip_serializing_none]
@@ -43,6 +46,7 @@ impl Model for ClassRow {
     const COLUMNS: &'static [Column<Self>] =
         &[Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at)))];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<ClassRow>("class"));
+    const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
@@ -67,6 +71,17 @@ impl Model for ClassRow {
             updated_at: fact.occurred_at(),
             version: fact.version(),
         })
+    }
+
+    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+        (stream.category() == ClassCodec::CATEGORY)
+            .then(|| class_id(stream.workspace().as_str(), stream.id()))
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let row: Option<Self> = shown_in(carried)?;
+        let version = recorded.commit.version;
+        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

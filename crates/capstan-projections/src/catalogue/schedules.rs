@@ -1,17 +1,20 @@
 //! The schedules of a workspace, their next tick and the outcome of the last one.
 
+use capstan_contract::catalogue::ScheduleCodec;
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated, SkipReason};
 use capstan_domain::schedule::{Definition, Next};
+use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored};
+use crate::model::{Model, Stored, shown_in};
 
 /// A schedule as the API returns it.
 #[serde_with::skip_serializing_none]
@@ -89,6 +92,7 @@ impl Model for ScheduleRow {
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<ScheduleRow>("schedule"));
+    const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
@@ -154,6 +158,16 @@ impl Model for ScheduleRow {
         row.updated_at = fact.occurred_at();
         row.version = fact.version();
         Some(row)
+    }
+
+    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+        stream.id().parse().ok().filter(|_| stream.category() == ScheduleCodec::CATEGORY)
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let row: Option<Self> = shown_in(carried)?;
+        let version = recorded.commit.version;
+        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

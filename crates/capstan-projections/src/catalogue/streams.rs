@@ -1,11 +1,11 @@
 //! The state of each stream that is not a task's, so that dispatch and the engine need not read whole histories. They are
 //! few, small and seldom change; the state of a task is in its row.
 
-use capstan_contract::DomainEvent;
 use capstan_contract::catalogue::{
     AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TokenCodec, WorkspaceCodec,
 };
 use capstan_contract::schema::NamedSchema;
+use capstan_contract::{DomainEvent, TaskCodec};
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
@@ -14,7 +14,7 @@ use capstan_domain::schedule::{self, ScheduleDecider};
 use capstan_domain::session::{self, Session};
 use capstan_domain::token::{self, Token};
 use capstan_domain::workspace::{self, Workspace};
-use capstan_envelope::{Codec, StreamHead, StreamId};
+use capstan_envelope::{Carried, Codec, Recorded, StreamHead, StreamId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -119,6 +119,7 @@ impl Model for StreamRow {
     const COLUMNS: &'static [Column<Self>] =
         &[Column::changing("open", CellType::Flag, |row| Cell::Flag(Some(row.is_open())))];
     const ANSWER: Option<NamedSchema> = None;
+    const IS_CARRIED: bool = true;
     type Event<'a> = StreamEvent<'a>;
     type Key = String;
 
@@ -133,6 +134,17 @@ impl Model for StreamRow {
         head.advance(fact.recorded);
         let state = StreamState::evolve(state, fact.event);
         Some(StreamRow { head, state })
+    }
+
+    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<String> {
+        (stream.category() != TaskCodec::CATEGORY).then(|| stream_key(stream))
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let stream = &recorded.commit.stream;
+        let state = StreamState::read(stream.category(), carried.state.get())?;
+        let row = StreamRow { head: StreamHead::carried(recorded, carried), state };
+        Ok(Some((stream.workspace().as_str().to_owned(), row)))
     }
 
     fn read(key: &String, stored: &Stored<'_>) -> serde_json::Result<Self> {

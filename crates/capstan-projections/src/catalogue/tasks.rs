@@ -7,13 +7,16 @@ mod shown;
 
 use std::sync::Arc;
 
+use capstan_contract::TaskCodec;
 use capstan_contract::query::WaitingReason;
 use capstan_contract::schema::NamedSchema;
 use capstan_decider::Decider;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{Event, StoredProgress, Task, TaskDecider, TaskState};
-use capstan_envelope::{AppliedKeys, CommitHash, Position, StreamHead};
+use capstan_envelope::{
+    AppliedKeys, Carried, Codec as _, CommitHash, Position, Recorded, StreamHead, StreamId,
+};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -85,6 +88,15 @@ pub(crate) fn state_of(id: Uuid, stored: &Stored<'_>) -> serde_json::Result<(Str
     let position = Position::new(stored.sequence, hash);
     let state = Task::json_of(TaskId(id), present(stored.aside)?, progress.get());
     Ok((StreamHead { position, version: stored.version, hash, applied }, RawValue::from_string(state)?))
+}
+
+/// What reads show of a task besides its state, as that document has it.
+pub(crate) fn shown_of(doc: &str) -> serde_json::Result<Box<RawValue>> {
+    #[derive(Deserialize)]
+    struct ReadShown {
+        shown: Box<RawValue>,
+    }
+    serde_json::from_str(doc).map(|ReadShown { shown }| shown)
 }
 
 /// The acceptance of a task, which must be there.
@@ -165,6 +177,7 @@ impl Model for TaskRow {
             Cell::Text(row.new.as_deref().map(|accepted| stored_json(&accepted.reduced()).into()))
         })],
     });
+    const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
@@ -186,6 +199,19 @@ impl Model for TaskRow {
         let new =
             if let Event::TaskAccepted(_) = fact.event { Some(Arc::clone(&task.accepted)) } else { new };
         Some(Self { head, task, shown, new })
+    }
+
+    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+        Uuid::parse_str(stream.id()).ok().filter(|_| stream.category() == TaskCodec::CATEGORY)
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let state: Option<Box<Task>> = serde_json::from_str(carried.state.get())?;
+        let Some(task) = state else { return Ok(None) };
+        let shown = crate::model::shown_in(carried)?.unwrap_or_default();
+        let new = Some(Arc::clone(&task.accepted));
+        let row = Self { head: StreamHead::carried(recorded, carried), task, shown, new };
+        Ok(Some((recorded.commit.stream.workspace().as_str().to_owned(), row)))
     }
 
     fn read(key: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

@@ -1,16 +1,19 @@
 //! The API tokens of a workspace and their scopes.
 
+use capstan_contract::catalogue::TokenCodec;
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::TokenId;
 use capstan_domain::token::{Event, Scope};
+use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored};
+use crate::model::{Model, Stored, shown_in};
 
 /// A token as the API returns it: without the secret or its hash.
 #[serde_with::skip_serializing_none]
@@ -36,6 +39,7 @@ impl Model for TokenRow {
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<TokenRow>("token"));
+    const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
@@ -68,6 +72,16 @@ impl Model for TokenRow {
             },
         };
         Some(TokenRow { updated_at: fact.occurred_at(), version: fact.version(), ..row })
+    }
+
+    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+        stream.id().parse().ok().filter(|_| stream.category() == TokenCodec::CATEGORY)
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let row: Option<Self> = shown_in(carried)?;
+        let version = recorded.commit.version;
+        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

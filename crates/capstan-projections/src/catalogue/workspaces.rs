@@ -1,14 +1,17 @@
 //! The workspaces and their settings.
 
+use capstan_contract::catalogue::WorkspaceCodec;
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::workspace::{Event, Settings};
+use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored};
+use crate::model::{Model, Stored, shown_in};
 
 /// A workspace as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +29,7 @@ impl Model for WorkspaceRow {
     const COLUMNS: &'static [Column<Self>] =
         &[Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at)))];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<WorkspaceRow>("workspace"));
+    const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = String;
 
@@ -53,6 +57,16 @@ impl Model for WorkspaceRow {
                 row
             }),
         }
+    }
+
+    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<String> {
+        (stream.category() == WorkspaceCodec::CATEGORY).then(|| stream.workspace().as_str().to_owned())
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let row: Option<Self> = shown_in(carried)?;
+        let version = recorded.commit.version;
+        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
     }
 
     fn read(_: &String, stored: &Stored<'_>) -> serde_json::Result<Self> {

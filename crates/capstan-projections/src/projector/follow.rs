@@ -190,7 +190,8 @@ impl Runner {
             return Err(Ended::Diverged(reason));
         }
         self.read_models.progress().reset(checkpoint.position);
-        let mut applier = Applier::start(session, checkpoint, identity, lease_ms).await?;
+        let mut applier =
+            Applier::start(session, checkpoint, identity, lease_ms, self.log.archived()).await?;
         self.enter(ProjectorState::CatchingUp);
         let outcome = self.follow(&mut applier).await;
         if matches!(outcome, Ok(()) | Err(Ended::Unknown(..))) {

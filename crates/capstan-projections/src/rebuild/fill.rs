@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_contract::causes::explain;
+use capstan_eventlog::Archived;
 
 use super::RebuildError;
 use super::copy::{Copy, Filling};
@@ -94,7 +95,7 @@ impl Fill<'_> {
             copy.done().await?;
         }
         for stream in deferred {
-            tally.absorb(self.fold_deferred(&stream, &models, &mut spanned).await?);
+            tally.absorb(self.fold_deferred(&stream, aside.archived, &models, &mut spanned).await?);
         }
         let (taker, all, config) = (Arc::clone(&rows), models.clone(), replay.clone());
         let folding = tokio::task::spawn_blocking(move || fold_spanning(&spanned, &all, &*taker, &config));
@@ -116,11 +117,12 @@ impl Fill<'_> {
     async fn fold_deferred(
         &self,
         stream: &Deferred,
+        archived: Archived,
         models: &ReplayModels,
         spanned: &mut Spill,
     ) -> Result<Tally, RebuildError> {
         let replay = &self.config.replay;
-        let fold = Fold::for_models(|name| models.takes(name));
+        let fold = Fold::for_models(|name| models.takes(name)).of(archived);
         let mut onto = Onto::new(self.schemas.clone(), fold);
         let mut tally = Tally::new(&models.spanning, Arc::default());
         let (mut commits, mut bucket) = (stream.commits(), None);

@@ -57,7 +57,7 @@ pub(super) async fn find(
     let schemas: Schemas = written.iter().map(|model| (model.name.to_owned(), schema.clone())).collect();
     for (bucket, streams) in streams {
         let fold = Fold::for_models(|name| written.iter().any(|model| model.name == name));
-        let mut onto = Onto::new(schemas.clone(), fold);
+        let mut onto = Onto::new(schemas.clone(), fold.of(aside.archived));
         let mut tally = Tally::new(&[], Arc::default());
         let mut batch = Vec::new();
         let mut records = aside.spill.read(bucket, PIECE);

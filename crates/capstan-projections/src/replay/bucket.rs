@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use capstan_eventlog::Archived;
+
 use super::config::ReplayConfig;
 use super::progress::Meter;
 use super::record::Record;
@@ -92,6 +94,7 @@ pub(crate) async fn fold_buckets(
     let workers = config.workers();
     let folding = Arc::new(Folding {
         share: config.share(),
+        archived: aside.archived,
         config: config.clone(),
         models: models.clone(),
         oversized,
@@ -128,6 +131,7 @@ pub(crate) async fn fold_buckets(
 
 struct Folding {
     share: u64,
+    archived: Archived,
     config: ReplayConfig,
     models: ReplayModels,
     oversized: Oversized,
@@ -199,7 +203,8 @@ impl Folding {
     }
 
     fn fold(&self, spill: &Spill, bucket: usize) -> Result<(), ReplayError> {
-        let mut fold = Fold::for_models(|name| self.models.takes(name));
+        let fold = Fold::for_models(|name| self.models.takes(name));
+        let mut fold = fold.of(self.archived);
         let mut tally = Tally::new(&self.models.spanning, Arc::clone(&self.refusals));
         let mut records = spill.read(bucket, PIECE);
         while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {

@@ -1,6 +1,6 @@
 //! Histories for tests and benchmarks: deciders decide, the in-memory log keeps what they decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use capstan_contract::DomainEvent;
@@ -19,7 +19,8 @@ use capstan_domain::{Change, Requested};
 use capstan_envelope::{
     Actor, Commit, CommitId, EventRecord, Idempotency, Metadata, Position, StreamHead, StreamId, Workspace,
 };
-use capstan_eventlog::{EventLog, MemoryLog};
+use capstan_eventlog::{EventLog, MemoryLog, Selection};
+use capstan_projections::ReadModels;
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -274,6 +275,19 @@ impl Story {
         let mut head = head.clone();
         head.advance(&recorded);
         head
+    }
+
+    /// Appends the commit that carries each stream forward, as the rows have it at the end of the log.
+    pub async fn carry_all(&mut self, read_models: &ReadModels) {
+        let mut tail = self.log.tail(Selection::All, Position::START).await.unwrap();
+        let streams = tail.next().await.unwrap().commits.into_iter().map(|recorded| recorded.commit.stream);
+        for stream in streams.collect::<BTreeSet<_>>() {
+            let (head, carried) = read_models.carried(&stream).await.unwrap().expect("it has a row");
+            let head = self.append_records(&stream, &head, vec![carried.record().unwrap()], None).await;
+            for task in self.tasks.iter_mut().filter(|task| task.stream == stream) {
+                task.head = head.clone();
+            }
+        }
     }
 
     /// Executes a command on a task; true when it produced events.
