@@ -1,5 +1,6 @@
 //! `capstan log`: read, verify and copy the event log.
 
+mod archive;
 mod chains;
 mod import;
 mod line;
@@ -9,11 +10,13 @@ use std::path::PathBuf;
 use anyhow::bail;
 use capstan_envelope::{Position, StreamId, Workspace};
 use capstan_eventlog::{EventLog, Selection};
+use capstan_projections::ReadModels;
 use clap::{Args, Subcommand};
 
 use crate::argument::stream;
 use crate::local_servers::LocalServers;
 use crate::output;
+use archive::Through;
 use chains::Chains;
 use line::{EndLine, Line};
 
@@ -48,6 +51,17 @@ enum Action {
     /// Print the whole log as JSON lines, each commit with its position and hash, for `capstan log import`. The last line
     /// says how many commits there are and where they end.
     Export,
+    /// Archive the beginning of the log: carry every stream in it forward, then remove it. What is removed is only in an
+    /// export made before. The tasks in it must be over; histories of them, their runs, inputs and outputs are gone once the
+    /// read models are rebuilt. Needs the right to purge the log.
+    Archive {
+        /// The last commit to archive: a position, a number, or a time (RFC 3339) before which it was recorded.
+        #[arg(long)]
+        through: Through,
+        /// Days, in UTC, of which everything is kept: the budgets of a day count the commits of it. 0 keeps nothing.
+        #[arg(long, default_value_t = 2)]
+        keep_days: u32,
+    },
     /// Append an exported log to an empty one. The whole file is checked before anything is written. Stop every process
     /// of Capstan first, and rebuild the read models afterwards.
     Import {
@@ -78,7 +92,12 @@ impl LogCommand {
             Action::Verify => verify(&*log).await,
             Action::Export => {
                 let last = print(&*log, Selection::All, Position::START, false).await?;
-                output::line(&serde_json::to_string(&EndLine::after(last, log.fingerprint_key()))?)
+                let end = EndLine::after(last, log.archived().through, log.fingerprint_key());
+                output::line(&serde_json::to_string(&end)?)
+            }
+            Action::Archive { through, keep_days } => {
+                let read_models = ReadModels::connect(&self.servers.database_url()?)?;
+                archive::archive(&log, &read_models, through, keep_days).await
             }
             Action::Import { file } => import::import(&log, &file).await,
         }
@@ -105,7 +124,7 @@ async fn print(
 }
 
 async fn verify(log: &dyn EventLog) -> anyhow::Result<()> {
-    let mut chains = Chains::default();
+    let mut chains = Chains::after(log.archived().through);
     let (mut commits, mut events) = (0_u64, 0_u64);
     let mut tail = log.tail(Selection::All, Position::START).await?;
     loop {
@@ -120,8 +139,12 @@ async fn verify(log: &dyn EventLog) -> anyhow::Result<()> {
         }
     }
     output::line(&format!(
-        "{commits} commits, {events} events, {} streams: every hash chain is valid",
-        chains.streams()
+        "{commits} commits, {events} events, {} streams: every hash chain is valid{}",
+        chains.streams(),
+        match log.archived().through {
+            0 => String::new(),
+            through => format!("; the log begins after {through}, what is before is archived"),
+        }
     ))?;
     Ok(())
 }

@@ -35,8 +35,16 @@ pub(super) struct End {
     pub(super) commits: u64,
     /// Position of the last one.
     pub(super) position: Position,
+    /// Number of the last archived commit: the commits of the file begin after it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) archived_through: u64,
     /// Key under which the fingerprints in the commits were made: a copy of the log takes it over.
     fingerprint_key: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a line holds.
@@ -57,10 +65,11 @@ pub(super) fn read(line: &str) -> anyhow::Result<Content> {
 }
 
 impl EndLine {
-    /// The end after these commits: every one from the first on.
-    pub(super) fn after(position: Position, fingerprint_key: &FingerprintKey) -> Self {
+    /// The end after these commits: every one that is not archived.
+    pub(super) fn after(position: Position, archived_through: u64, fingerprint_key: &FingerprintKey) -> Self {
         let fingerprint_key = fingerprint_key.to_text();
-        Self { end: End { commits: position.sequence(), position, fingerprint_key } }
+        let commits = position.sequence().saturating_sub(archived_through);
+        Self { end: End { commits, position, archived_through, fingerprint_key } }
     }
 }
 

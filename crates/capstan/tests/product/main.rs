@@ -6,6 +6,7 @@
 
 mod agent_story;
 mod agent_versions;
+mod archived_log;
 mod bad_input;
 mod bus;
 mod claude_code;

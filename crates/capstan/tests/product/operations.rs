@@ -15,12 +15,12 @@ use crate::process::{CAPSTAN, PATIENCE, Product, eventually, http_client};
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Runs the executable with this environment.
-async fn capstan(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Output> {
+pub(crate) async fn capstan(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Output> {
     let mut command = Command::new(CAPSTAN);
     Ok(command.args(arguments).envs(environment.iter().copied()).output().await?)
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

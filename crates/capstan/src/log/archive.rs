@@ -1,0 +1,257 @@
+//! Archives the beginning of the log: carries every stream in it forward, declares it archived, and removes it.
+//!
+//! Each step may be repeated after an interruption. A stream that was carried forward is not carried again, and nothing is
+//! removed before the last one is.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use capstan_contract::TaskCodec;
+use capstan_contract::catalogue::AgentCodec;
+use capstan_domain::task::State;
+use capstan_envelope::{Actor, Codec as _, Commit, CommitId, Metadata, Position, StreamId};
+use capstan_eventlog::{AppendError, EventLog, JetStreamLog, OpenTasks as _};
+use capstan_projections::ReadModels;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use uuid::Uuid;
+
+use crate::output;
+
+/// Longest wait for the rows to stand where the log does.
+const ROWS_WAIT: Duration = Duration::from_secs(30);
+/// Streams carried forward at once: they share flushes of the log.
+const AT_ONCE: usize = 64;
+/// Most tries with a stream that others write to.
+const TRIES_MAX: usize = 10;
+/// Name of the command in the metadata of the commits.
+const COMMAND: &str = "carry-forward";
+
+/// The last commit to archive.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Through {
+    /// At most this number.
+    Number(u64),
+    /// The last one recorded before this time.
+    Time(DateTime<Utc>),
+}
+
+impl FromStr for Through {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(time) = text.parse() {
+            return Ok(Self::Time(time));
+        }
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Number(number));
+        }
+        let position: Position =
+            text.parse().map_err(|_| "expected a position, a number or an RFC 3339 time")?;
+        Ok(Self::Number(position.sequence()))
+    }
+}
+
+/// The commits of a stream, by number.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    first: u64,
+    /// The last one with facts.
+    last_fact: u64,
+    /// The last one that carries it forward; 0 for none.
+    carried: u64,
+}
+
+/// A task the engine follows.
+struct Open {
+    stream: StreamId,
+    agent: StreamId,
+}
+
+/// Archives at most what `through` says and what is older than `keep_days`.
+pub(super) async fn archive(
+    log: &JetStreamLog,
+    read_models: &ReadModels,
+    through: Through,
+    keep_days: u32,
+) -> anyhow::Result<()> {
+    let head = log.head().await?;
+    read_models.wait_for(head, ROWS_WAIT).await.context("wait for the read models")?;
+    let parked = read_models.parked(1).await?;
+    ensure!(parked.is_empty(), "archive the log: a stream is parked; see capstan dlq list");
+    let open = open_tasks(read_models).await?;
+    let kept_since = Utc::now() - TimeDelta::days(i64::from(keep_days));
+    let kept_since = kept_since.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+    let kept_since = if keep_days == 0 { DateTime::<Utc>::MAX_UTC } else { kept_since };
+    let (streams, wanted) = read(log, head, through, kept_since).await?;
+    let (through, limit) = allowed(wanted, &streams, &open);
+    if through <= log.archived().through {
+        output::line(&format!("nothing to archive: {limit}"))?;
+        return Ok(());
+    }
+    let waiting: Vec<&StreamId> = streams
+        .iter()
+        .filter(|(_, seen)| seen.first <= through && seen.carried <= through)
+        .map(|(stream, _)| stream)
+        .collect();
+    let carries = waiting.iter().map(|stream| carry_forward(log, read_models, stream));
+    let mut carries = futures_util::stream::iter(carries).buffer_unordered(AT_ONCE);
+    while carries.try_next().await?.is_some() {}
+    let end = log.head().await?;
+    read_models.wait_for(end, ROWS_WAIT).await.context("wait for the read models")?;
+    log.archive(through).await.context("archive the log")?;
+    output::line(&format!(
+        "{} streams carried forward; the log begins after {through} ({limit})",
+        waiting.len()
+    ))
+}
+
+/// The tasks that are not over, or whose end is not settled.
+async fn open_tasks(read_models: &ReadModels) -> anyhow::Result<Vec<Open>> {
+    let mut chunks = read_models.open_tasks().await?.chunks;
+    let mut open = Vec::new();
+    while let Some(chunk) = chunks.try_next().await? {
+        for row in chunk.into_iter().filter(|row| row.stream.category() == TaskCodec::CATEGORY) {
+            let state: State = serde_json::from_str(row.state.get())?;
+            let Some(task) = state else { continue };
+            let agent_id = task.accepted.agent_id.to_string();
+            let agent = StreamId::new(row.stream.workspace().clone(), AgentCodec::CATEGORY, &agent_id)?;
+            open.push(Open { stream: row.stream, agent });
+        }
+    }
+    Ok(open)
+}
+
+/// The streams of the log, and the last commit that may be archived as far as the operator says.
+async fn read(
+    log: &JetStreamLog,
+    end: Position,
+    through: Through,
+    kept_since: DateTime<Utc>,
+) -> anyhow::Result<(HashMap<StreamId, Seen>, u64)> {
+    let (mut streams, mut wanted) = (HashMap::<StreamId, Seen>::new(), 0);
+    let mut scan = log.scan(end).await?;
+    while let Some(commits) = scan.next().await? {
+        for scanned in commits {
+            let recorded = scanned.raw().decode()?;
+            let number = recorded.position.sequence();
+            let is_asked = match through {
+                Through::Number(last) => number <= last,
+                Through::Time(time) => recorded.recorded_at < time,
+            };
+            if is_asked && recorded.recorded_at < kept_since {
+                wanted = number;
+            }
+            let carries = recorded.commit.carries_forward();
+            let seen =
+                streams.entry(recorded.commit.stream).or_insert(Seen { first: number, ..Seen::default() });
+            if carries {
+                seen.carried = number;
+            } else {
+                seen.last_fact = number;
+            }
+        }
+    }
+    Ok((streams, wanted))
+}
+
+/// The last commit that may be archived, and the reason why none after it.
+fn allowed(wanted: u64, streams: &HashMap<StreamId, Seen>, open: &[Open]) -> (u64, String) {
+    let (mut through, mut limit) = (wanted, format!("{wanted} is the last one asked for"));
+    let mut keep = |first: u64, reason: &dyn Fn() -> String| {
+        if first <= through {
+            (through, limit) = (first.saturating_sub(1), reason());
+        }
+    };
+    for Open { stream, agent } in open {
+        let Some(task) = streams.get(stream) else { continue };
+        keep(task.first, &|| format!("{stream} is not over"));
+        // The stream of an agent keeps every configuration it had; only the last one is carried forward.
+        if let Some(seen) = streams.get(agent).filter(|agent| agent.last_fact > task.first) {
+            keep(seen.first, &|| format!("{stream} was accepted with an earlier configuration of {agent}"));
+        }
+    }
+    (through, limit)
+}
+
+/// Appends the commit that carries a stream forward.
+async fn carry_forward(
+    log: &JetStreamLog,
+    read_models: &ReadModels,
+    stream: &StreamId,
+) -> anyhow::Result<()> {
+    for _ in 0..TRIES_MAX {
+        let last = log.last(stream).await?.with_context(|| format!("carry {stream} forward: it is gone"))?;
+        read_models.wait_for(last.position, ROWS_WAIT).await.context("wait for the read models")?;
+        let carried = match read_models.carried(stream).await {
+            Err(error) if error.is_retryable() => continue,
+            carried => carried?,
+        };
+        let (head, carried) = carried.with_context(|| {
+            format!("carry {stream} forward: the read models do not have it; rebuild them")
+        })?;
+        if head.position != last.position {
+            continue;
+        }
+        if stream.category() == TaskCodec::CATEGORY {
+            let state: State = carried.state()?;
+            let is_over = state.is_none_or(|task| task.is_at_rest());
+            ensure!(is_over, "carry {stream} forward: it was set in motion meanwhile; archive again");
+        }
+        let id =
+            Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{COMMAND} {stream} {}", head.version).as_bytes());
+        let commit = Commit {
+            commit_id: CommitId(id),
+            stream: stream.clone(),
+            version: head.version + 1,
+            previous: head.position,
+            previous_hash: head.hash,
+            metadata: Metadata::new(COMMAND, Actor::System, id, Utc::now()),
+            events: vec![carried.record()?],
+        };
+        match log.append(&commit).await {
+            Ok(_) => return Ok(()),
+            Err(AppendError::Conflict { .. }) => {}
+            Err(error) => return Err(error).with_context(|| format!("carry {stream} forward")),
+        }
+    }
+    bail!("carry {stream} forward: others write to it all the time; archive again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(name: &str) -> StreamId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn nothing_is_archived_that_an_open_task_needs() {
+        let seen = |first, last_fact| Seen { first, last_fact, carried: 0 };
+        let streams: HashMap<_, _> = [
+            (stream("dev/agent/a"), seen(5, 60)),
+            (stream("dev/agent/b"), seen(6, 6)),
+            (stream("dev/task/1"), seen(50, 55)),
+            (stream("dev/task/2"), seen(70, 71)),
+        ]
+        .into();
+        let open = |task: &str, agent: &str| Open { stream: stream(task), agent: stream(agent) };
+        assert_eq!(allowed(90, &streams, &[]).0, 90);
+        assert_eq!(allowed(90, &streams, &[open("dev/task/2", "dev/agent/b")]).0, 69);
+        assert_eq!(allowed(40, &streams, &[open("dev/task/2", "dev/agent/b")]).0, 40);
+        assert_eq!(allowed(90, &streams, &[open("dev/task/2", "dev/agent/a")]).0, 69);
+        let (through, reason) = allowed(90, &streams, &[open("dev/task/1", "dev/agent/a")]);
+        assert!(through == 4 && reason.contains("earlier configuration"), "{through} {reason}");
+    }
+
+    #[test]
+    fn the_end_is_a_number_a_position_or_a_time() {
+        assert!(matches!("17".parse(), Ok(Through::Number(17))));
+        assert!(matches!("0-17-0a0b0c0d".parse(), Ok(Through::Number(17))));
+        assert!(matches!("2026-01-02T03:04:05Z".parse(), Ok(Through::Time(_))));
+        assert!("yesterday".parse::<Through>().is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! A log whose beginning is archived: what was carried forward is as it was.
+
+use anyhow::ensure;
+use capstan_testkit::servers::TestServers;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::operations::{capstan, text};
+use crate::process::Product;
+
+#[tokio::test]
+async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twice() -> anyhow::Result<()> {
+    let product = Product::start(&["--exec", "true"]).await?;
+    let data_dir = product.data_dir.to_string_lossy().into_owned();
+    let log = async |arguments: &[&str]| {
+        product.command(&[&["log"], arguments, &["--data-dir", &data_dir]].concat()).await
+    };
+    let body = json!({
+        "agent_id": "demo", "message": "once", "idempotency_key": "k-1", "session_key": "mail", "label": "old"
+    });
+    let (_, first) = product.send(Method::POST, "tasks", &body).await?;
+    let id = first["task"]["id"].as_str().unwrap().to_owned();
+    let before = product.task_in(&id, "done").await?;
+    let agent = product.get("agents/demo").await?;
+    // What is not asked for, or too young, stays.
+    let nothing = log(&["archive", "--through", "1000000"]).await?;
+    ensure!(nothing.contains("nothing to archive"), "{nothing}");
+    let archived = log(&["archive", "--through", "1000000", "--keep-days", "0"]).await?;
+    ensure!(archived.contains("carried forward; the log begins after"), "{archived}");
+    let again = log(&["archive", "--through", "2", "--keep-days", "0"]).await?;
+    ensure!(again.contains("nothing to archive"), "{again}");
+    let first_line: Value = serde_json::from_str(log(&["tail"]).await?.lines().next().unwrap())?;
+    ensure!(first_line["commit"]["events"][0].get("carried-forward").is_some(), "{first_line}");
+
+    let is_as_before = async |product: &Product| -> anyhow::Result<()> {
+        let (status, repeat) = product.send(Method::POST, "tasks", &body).await?;
+        assert_eq!((status, &repeat["receipt"]["duplicate"]), (StatusCode::OK, &json!(true)), "{repeat}");
+        assert_eq!(
+            (&repeat["task"]["id"], &repeat["receipt"]["position"]),
+            (&first["task"]["id"], &first["receipt"]["position"])
+        );
+        let without_version = |mut object: Value| {
+            object
+                .as_object_mut()
+                .unwrap()
+                .retain(|field, _| !["version", "position"].contains(&field.as_str()));
+            object
+        };
+        let task = product.get(&format!("tasks/{id}")).await?;
+        assert_eq!(without_version(task), without_version(before.clone()));
+        let now = product.get("agents/demo").await?;
+        assert_eq!(without_version(now), without_version(agent.clone()));
+        let history = product.get(&format!("tasks/{id}/history")).await?;
+        assert_eq!(history["items"][0]["event"], "carried-forward", "{history}");
+        assert_eq!(history["items"][0]["data"], json!({}));
+        Ok(())
+    };
+    is_as_before(&product).await?;
+    let verify = async || product.command(&["projection", "verify", "--data-dir", &data_dir]).await;
+    verify().await?;
+    let chains = log(&["verify"]).await?;
+    ensure!(chains.contains("every hash chain is valid; the log begins after"), "{chains}");
+
+    product.command(&["projection", "rebuild", "--all", "--data-dir", &data_dir]).await?;
+    is_as_before(&product).await?;
+    verify().await?;
+    let product = product.crash_and_restart().await?;
+    is_as_before(&product).await?;
+    // The session goes on, and the agent has its configuration.
+    let next = json!({ "agent_id": "demo", "message": "next", "session_key": "mail" });
+    let (status, next) = product.send(Method::POST, "tasks", &next).await?;
+    assert_eq!(status, StatusCode::ACCEPTED, "{next}");
+    product.task_in(next["task"]["id"].as_str().unwrap(), "done").await?;
+
+    let exported = product.command(&["log", "export", "--data-dir", &data_dir]).await?;
+    let servers = TestServers::start().await?;
+    let nats_url = servers.nats_url();
+    let environment = [("NATS_URL", nats_url.as_str())];
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("log.jsonl");
+    std::fs::write(&file, &exported)?;
+    let imported = capstan(&["log", "import", &file.to_string_lossy()], &environment).await?;
+    ensure!(imported.status.success(), "{}", text(&imported.stderr));
+    let copied = capstan(&["log", "export"], &environment).await?;
+    let hashes = |lines: &str| -> Vec<Value> {
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| json!([line["position"], line["hash"], line["end"]])).collect()
+    };
+    assert_eq!(hashes(&text(&copied.stdout)), hashes(&exported));
+    let verified = capstan(&["log", "verify"], &environment).await?;
+    ensure!(verified.status.success(), "{}", text(&verified.stderr));
+    Ok(())
+}
