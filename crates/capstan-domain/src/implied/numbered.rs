@@ -1,7 +1,7 @@
 //! Ids of parts of the stream's task that stand as numbers: runs, blockers and attempts. One that was just spoken of is
 //! left out.
 
-#![expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+#![expect(clippy::ref_option, reason = "serde hands fields by reference")]
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

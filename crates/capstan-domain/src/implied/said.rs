@@ -1,7 +1,7 @@
 //! Values that an event of a commit says and a later one, or a later field, repeats: the functions of the field that says
 //! one, which note it, and those of the field that repeats it.
 
-#![expect(clippy::ref_option, clippy::ptr_arg, reason = "serde hands fields by reference")]
+#![expect(clippy::ptr_arg, reason = "serde hands fields by reference")]
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;

@@ -145,10 +145,11 @@ mod tests {
 
     /// The task with a message that tells a number and the round, of several lengths.
     fn numbered(task: &State, number: u32, round: u32) -> State {
-        let mut task = task.clone().unwrap();
-        let accepted = Arc::make_mut(&mut task.accepted);
+        let mut task = task.clone();
+        let Some(numbered) = &mut task else { panic!("a task was accepted") };
+        let accepted = Arc::make_mut(&mut numbered.accepted);
         accepted.message = format!("{number} {round}{}", "x".repeat(number as usize % 7_000));
-        Some(task)
+        task
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) struct TaskName {
 /// The origins, workers and workspaces of tasks.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    origins: Interned<Origin>,
+    kinds: Interned<Origin>,
     workers: Interned<WorkerId>,
     /// Workspaces by number; none is ever forgotten.
     workspaces: Vec<Arc<str>>,
@@ -39,7 +39,7 @@ impl Origins {
     /// The origin of a task.
     pub(super) fn of(&mut self, task: &Task) -> Arc<Origin> {
         let class = task.accepted.instance_key.as_str().into();
-        self.origins.shared(Arc::new(Origin { agent_id: task.accepted.agent_id, class }))
+        self.kinds.shared(Arc::new(Origin { agent_id: task.accepted.agent_id, class }))
     }
 
     /// The id of a worker, shared by its attempts.

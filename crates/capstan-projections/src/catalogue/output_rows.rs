@@ -22,7 +22,6 @@ pub(crate) struct OutputRowsChunk(Box<RawValue>);
 
 task_events! {
     /// Events that add rows to an output.
-    #[expect(clippy::enum_variant_names, reason = "the variants have the names of the events")]
     OutputRowsEvent reads {
         OutputProduced, OutputRowsAppended,
     } ignores {
