@@ -138,6 +138,7 @@ const TASK_FLOORS: &[&[&str]] = &[
     &[
         "accept",
         "blocker",
+        "bounds",
         "budget",
         "inbox",
         "lifecycle",
@@ -152,7 +153,7 @@ const TASK_FLOORS: &[&[&str]] = &[
     &["steps"],
     &["evolve", "output_feed"],
     &["state"],
-    &["command", "event", "rejection", "spending", "transitions", "words"],
+    &["command", "event", "rejection", "shortened", "spending", "transitions", "words"],
 ];
 
 #[test]

@@ -13,15 +13,13 @@ use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_pl
 use crate::session;
 use crate::span::{SPAN_MS_MAX, later};
 use crate::stored::json_bytes;
-use crate::task::command::{ATTACHMENTS_MAX, Accept, AcceptAgentCommand};
+use crate::task::command::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Accept, AcceptAgentCommand};
 use crate::task::event::{DEPTH_MAX, Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
 use crate::task::rejection::Rejection;
 use crate::task::steps::watches;
 use crate::task::words;
 use crate::text::non_blank;
 
-/// Longest attachment as JSON text, in bytes.
-pub(super) const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 600_000;
 

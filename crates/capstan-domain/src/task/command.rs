@@ -15,7 +15,7 @@ mod output;
 mod plan;
 mod tool_call;
 
-pub(crate) use acceptance::ATTACHMENTS_MAX;
+pub(crate) use acceptance::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX};
 pub use acceptance::{Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX, Parent};
 pub use attempt::{
     ExpireLease, ExpireQueue, FinishAttempt, Lease, RecordUsage, ReleaseAttempt, ReportedOutcome,

@@ -9,10 +9,9 @@ use crate::id::InputId;
 use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::span::{SPAN_MS_MAX, later};
 use crate::stored::json_bytes;
-use crate::task::accept::ATTACHMENT_BYTES_MAX;
 use crate::task::command::{
-    ATTACHMENTS_MAX, CancelRun, CancelTask, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, RetryTask, TaskPayload,
-    UpdateTask,
+    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, CancelRun, CancelTask, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX,
+    RetryTask, TaskPayload, UpdateTask,
 };
 use crate::task::event::{
     Event, InputAccepted, InputOutcome, InputSource, QueueMode, RunCause, TaskArchived, TaskBudgetSet,

@@ -18,6 +18,8 @@ use crate::task::words::PriorityWord;
 
 /// Most attachments of a command.
 pub(crate) const ATTACHMENTS_MAX: usize = 100;
+/// Longest attachment as JSON text, in bytes.
+pub(crate) const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 
 /// Creates a task for an agent.
 #[serde_with::skip_serializing_none]
