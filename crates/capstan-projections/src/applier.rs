@@ -359,30 +359,17 @@ async fn write(session: Arc<Session>, prepared: Prepared) -> Result<(), ApplyErr
 
 #[cfg(test)]
 mod tests {
-    use capstan_contract::DomainEvent;
     use capstan_domain::agent;
     use capstan_domain::id::AgentId;
-    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, Recorded, StreamId, Workspace};
     use capstan_testkit::servers::TestServers;
     use chrono::Utc;
-    use uuid::Uuid;
 
     use super::*;
+    use crate::fact::fixture::of_agent;
     use crate::read_models::ReadModels;
 
     fn decoded(position: u64, version: u64, event: agent::Event) -> Decoded {
-        let id = AgentId::from_key("dev", "demo").to_string();
-        let commit = Commit {
-            commit_id: CommitId(Uuid::from_u128(position.into())),
-            stream: StreamId::new(Workspace::new("dev").unwrap(), "agent", &id).unwrap(),
-            version,
-            previous: Position::START,
-            previous_hash: CommitHash::NONE,
-            metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
-            events: vec![DomainEvent::Agent(event).encode().unwrap()],
-        };
-        let position = Position::new(position, CommitHash::NONE);
-        Decoded::new(Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit })
+        of_agent(AgentId::from_key("dev", "demo"), position, version, event)
     }
 
     #[tokio::test]

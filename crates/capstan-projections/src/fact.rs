@@ -66,3 +66,29 @@ impl<'a, E> Fact<'a, E> {
         self.recorded.commit.stream.workspace().as_str()
     }
 }
+
+/// Commits for tests.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use capstan_domain::agent;
+    use capstan_domain::id::AgentId;
+    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, Position, StreamId, Workspace};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A commit with one event of an agent of `dev`, without hashes.
+    pub(crate) fn of_agent(agent: AgentId, position: u64, version: u64, event: agent::Event) -> Decoded {
+        let commit = Commit {
+            commit_id: CommitId(Uuid::from_u128(position.into())),
+            stream: StreamId::new(Workspace::new("dev").unwrap(), "agent", &agent.to_string()).unwrap(),
+            version,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
+            events: vec![DomainEvent::Agent(event).encode().unwrap()],
+        };
+        let position = Position::new(position, CommitHash::NONE);
+        Decoded::new(Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit })
+    }
+}

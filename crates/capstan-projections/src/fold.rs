@@ -261,12 +261,11 @@ fn creates_stream(events: &[DomainEvent]) -> bool {
 #[cfg(test)]
 mod tests {
     use capstan_domain::id::AgentId;
-    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, StreamId, Workspace};
     use capstan_testkit::servers::TestServers;
     use chrono::Utc;
-    use uuid::Uuid;
 
     use super::*;
+    use crate::fact::fixture::of_agent;
     use crate::generation;
     use crate::read_models::ReadModels;
 
@@ -277,17 +276,7 @@ mod tests {
             role: "r".repeat(15_000),
             ..agent::Created::named("dev", key, key, Utc::now())
         });
-        let commit = Commit {
-            commit_id: CommitId(Uuid::nil()),
-            stream: StreamId::new(Workspace::new("dev").unwrap(), "agent", &agent_id.to_string()).unwrap(),
-            version,
-            previous: Position::START,
-            previous_hash: CommitHash::NONE,
-            metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
-            events: vec![DomainEvent::Agent(event).encode().unwrap()],
-        };
-        let position = Position::new(position, CommitHash::NONE);
-        Decoded::new(Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit })
+        of_agent(agent_id, position, version, event)
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use capstan_envelope::{Carried, Codec as _, CommitId, Position, StreamHead, Stre
 use capstan_eventlog::{
     KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent,
 };
+use deadpool_postgres::Object;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -55,6 +56,23 @@ fn task_snapshot(stream: &StreamId, row: &Row) -> Result<Snapshot, SnapshotError
     Ok(Snapshot { head, state })
 }
 
+/// The row of a task's stream with its acceptance.
+async fn task_row(client: &Object, stream: &StreamId) -> Result<Option<Row>, SnapshotError> {
+    let Ok(id) = Uuid::parse_str(stream.id()) else { return Ok(None) };
+    // The id alone would find the task of another workspace.
+    let sql = format!("SELECT {TASK} WHERE t.id = $1 AND t.workspace = $2");
+    let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
+    client.query_opt(&statement, &[&id, &stream.workspace().as_str()]).await.map_err(unavailable)
+}
+
+/// The snapshot of a stream that is no task's.
+async fn stream_snapshot(client: &Object, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
+    let sql = "SELECT doc FROM capstan.streams WHERE id = $1";
+    let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+    let row = client.query_opt(&statement, &[&stream.to_string()]).await.map_err(unavailable)?;
+    row.map(|row| snapshot(stream, row.get(0))).transpose()
+}
+
 impl ReadModels {
     /// A stream as the rows have it, for a commit that carries it forward; `None` when they do not have it.
     pub async fn carried(&self, stream: &StreamId) -> Result<Option<(StreamHead, Carried)>, SnapshotError> {
@@ -68,22 +86,11 @@ impl ReadModels {
         };
         let client = self.client().await.map_err(unavailable)?;
         if stream.category() == TaskCodec::CATEGORY {
-            let Ok(id) = Uuid::parse_str(stream.id()) else { return Ok(None) };
-            let sql = format!("SELECT {TASK} WHERE t.id = $1 AND t.workspace = $2");
-            let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
-            let workspace = stream.workspace().as_str();
-            let row = client.query_opt(&statement, &[&id, &workspace]).await.map_err(unavailable)?;
-            let Some(row) = row else { return Ok(None) };
+            let Some(row) = task_row(&client, stream).await? else { return Ok(None) };
             let shown = shown_of(row.get("doc")).map_err(malformed)?;
             return Ok(carried(task_snapshot(stream, &row)?, Some(shown)));
         }
-        let sql = "SELECT doc FROM capstan.streams WHERE id = $1";
-        let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
-        let Some(row) = client.query_opt(&statement, &[&stream.to_string()]).await.map_err(unavailable)?
-        else {
-            return Ok(None);
-        };
-        let known = snapshot(stream, row.get(0))?;
+        let Some(known) = stream_snapshot(&client, stream).await? else { return Ok(None) };
         let models = MODELS.iter().filter(|model| model.name != StreamRow::NAME);
         let mut reading =
             models.filter_map(|model| Some((model.name, (model.carried_id)(stream, &known.state)?)));
@@ -109,18 +116,10 @@ impl Snapshots for ReadModels {
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
         if stream.category() == TaskCodec::CATEGORY {
-            let Ok(id) = Uuid::parse_str(stream.id()) else { return Ok(None) };
-            // The id alone would find the task of another workspace.
-            let sql = format!("SELECT {TASK} WHERE t.id = $1 AND t.workspace = $2");
-            let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
-            let workspace = stream.workspace().as_str();
-            let row = client.query_opt(&statement, &[&id, &workspace]).await.map_err(unavailable)?;
+            let row = task_row(&client, stream).await?;
             return row.map(|row| task_snapshot(stream, &row)).transpose();
         }
-        let sql = "SELECT doc FROM capstan.streams WHERE id = $1";
-        let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
-        let row = client.query_opt(&statement, &[&stream.to_string()]).await.map_err(unavailable)?;
-        row.map(|row| snapshot(stream, row.get(0))).transpose()
+        stream_snapshot(&client, stream).await
     }
 
     async fn applied(
