@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::id::{AttemptId, BlockerId, InputId, RunId, ToolCallId};
+use crate::id::{AttemptId, BlockerId, InputId, RunId, TaskId, ToolCallId};
 use crate::task::event::{AttemptOutcome, ItemDecision, Verdict};
 
 /// What a commit says besides its events.
@@ -113,6 +113,16 @@ pub(crate) fn is_stored() -> bool {
 /// What the commit says besides its events.
 pub(super) fn implied<T>(value: impl FnOnce(&Implied) -> Option<T>) -> Option<T> {
     CURRENT.with_borrow(|current| current.as_ref().and_then(|current| value(&current.implied)))
+}
+
+/// The task of the stream.
+pub(super) fn this_task() -> Option<TaskId> {
+    implied(|implied| implied.entity).map(TaskId)
+}
+
+/// The workspace of the stream.
+pub(super) fn this_workspace() -> Option<String> {
+    implied(|implied| Some(implied.workspace.clone()))
 }
 
 /// What its events said so far.

@@ -7,20 +7,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::context::{SaidRun, implied, said, say, unsaid};
+use super::context::{SaidRun, said, say, this_task, this_workspace, unsaid};
 use crate::id::{AttemptId, BlockerId, RunId, TaskId};
 
 /// Numbers among which the number of an id is looked for: the first ones, and those up to the one spoken of. Other ids are
 /// written out, which bounds the search.
 const NUMBERS_MAX: u32 = 8;
-
-fn this_task() -> Option<TaskId> {
-    implied(|implied| implied.entity).map(TaskId)
-}
-
-fn this_workspace() -> Option<String> {
-    implied(|implied| Some(implied.workspace.clone()))
-}
 
 /// A part of the stream's task whose id derives from a number: that number, or its id.
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::context::{SaidRun, implied, is_stored, said, say, unsaid};
+use super::context::{SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
 use crate::canonical;
-use crate::id::{AgentId, BlockerId, InputId, RunId, TaskId, ToolCallId};
+use crate::id::{AgentId, BlockerId, InputId, RunId, ToolCallId};
 use crate::task::event::{AttemptOutcome, ItemDecision, RunStatus, Verdict};
 
 /// Declares the functions of a field that says something: it is written as always, and noted.
@@ -127,7 +127,7 @@ required! {
     numbered_blocker, is_numbered_blocker: BlockerId = this_task().zip(said(|said| said.revision))
         .map(|(task, revision)| BlockerId::for_task(task, revision)), else BlockerId(Uuid::nil());
     /// An agent has the id of its key.
-    keyed_agent, is_keyed_agent: AgentId = said(|said| said.agent_key.clone()).zip(workspace())
+    keyed_agent, is_keyed_agent: AgentId = said(|said| said.agent_key.clone()).zip(this_workspace())
         .map(|(key, workspace)| AgentId::from_key(&workspace, &key)), else AgentId(Uuid::nil());
 }
 
@@ -138,14 +138,6 @@ fn status_of(outcome: AttemptOutcome) -> RunStatus {
         AttemptOutcome::Timeout => RunStatus::Timeout,
         AttemptOutcome::Cancelled => RunStatus::Cancelled,
     }
-}
-
-fn workspace() -> Option<String> {
-    implied(|implied| Some(implied.workspace.clone()))
-}
-
-fn this_task() -> Option<TaskId> {
-    implied(|implied| implied.entity).map(TaskId)
 }
 
 /// The input of a command with an idempotency key has the id of the key.
