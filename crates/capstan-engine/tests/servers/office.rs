@@ -52,7 +52,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn leads(&self) {
         let mut is_leading = self.handle.is_leading();
-        let led = tokio::time::timeout(Duration::from_secs(60), is_leading.wait_for(|leads| *leads)).await;
+        let led = tokio::time::timeout(Duration::from_mins(1), is_leading.wait_for(|leads| *leads)).await;
         led.expect("it never led").expect("the engine ended");
     }
 
