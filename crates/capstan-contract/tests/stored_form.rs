@@ -97,7 +97,7 @@ fn an_acceptance_stores_nothing_that_its_commit_or_its_own_message_says() {
         "message": "Say \"é\".", "priority": "normal", "timeout_ms": 600_000,
         "policy": json!({ "ask": "always" }),
     });
-    let run = json!({ "run_id": RunId::for_task(task(), 1), "run_no": 1, "prompt": "Say \"é\".", "queued_at": now() });
+    let run = json!({ "run_id": RunId::for_task(task(), 1), "run_no": 1, "cause": "accepted", "opening": "message", "queued_at": now() });
     let events = [accepted(&own), event("run-requested", &run)];
     let commit = commit(Actor::Client { name: "ann".into() }, &events);
     let [accepted, requested] = &data(&commit)[..] else { panic!("two events") };
@@ -107,7 +107,7 @@ fn an_acceptance_stores_nothing_that_its_commit_or_its_own_message_says() {
         assert_eq!(accepted.get(field), None, "{field} is stored");
     }
     assert_eq!(accepted["policy"], json!({ "base": 1, "ask": "always" }));
-    for field in ["prompt", "queued_at", "run_id"] {
+    for field in ["opening", "queued_at", "run_id"] {
         assert_eq!(requested.get(field), None, "{field} is stored");
     }
     assert_eq!(requested["run_no"], 1);
@@ -196,7 +196,8 @@ fn an_answer_stands_once() {
     let closed =
         json!({ "blocker_id": blocker, "input_id": input, "resolution": resolution, "closed_at": now() });
     let run = json!({
-        "run_id": RunId::for_task(task(), 12), "run_no": 12, "prompt": "Yes.", "input_ids": [input],
+        "run_id": RunId::for_task(task(), 12), "run_no": 12, "cause": "input", "opening": "nothing", "note": null,
+        "input_ids": [input],
         "resumed_from_run_id": RunId::for_task(task(), 11), "queued_at": now(),
     });
     let events =
@@ -208,7 +209,7 @@ fn an_answer_stands_once() {
     let [accepted, closed, requested] = &data(&commit)[..] else { panic!("three events") };
     assert_eq!((accepted.get("input_id"), &accepted["blocker_id"]), (None, &json!(2)));
     assert_eq!(closed, &json!({ "status": "resolved", "resolution": {} }));
-    for field in ["prompt", "input_ids", "run_id", "resumed_from_run_id"] {
+    for field in ["note", "opening", "input_ids", "run_id", "resumed_from_run_id"] {
         assert_eq!(requested.get(field), None, "{field} is stored");
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::id::{AttemptId, BlockerId, InputId, RunId, TaskId, ToolCallId};
-use crate::task::event::{AttemptOutcome, ItemDecision, Verdict};
+use crate::task::event::{AttemptOutcome, ItemDecision, RunCause, Verdict};
 
 /// What a commit says besides its events.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ pub(super) struct Said {
     pub(super) text: Option<String>,
     pub(super) action: Option<Verdict>,
     pub(super) items: Vec<ItemDecision>,
+    pub(super) cause: Option<RunCause>,
     pub(super) outcome: Option<AttemptOutcome>,
     pub(super) exit_code: Option<i32>,
     pub(super) error: Option<String>,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::context::{SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
 use crate::canonical;
 use crate::id::{AgentId, BlockerId, InputId, RunId, ToolCallId};
-use crate::task::event::{AttemptOutcome, ItemDecision, RunStatus, Verdict};
+use crate::task::event::{AttemptOutcome, ItemDecision, Opening, RunCause, RunStatus, Verdict};
 
 /// Declares the functions of a field that says something: it is written as always, and noted.
 macro_rules! noting {
@@ -38,7 +38,7 @@ macro_rules! noting {
 }
 
 noting! {
-    /// The message of a task or an input, before the other fields of an input.
+    /// The message of an input, before its other fields.
     message(value: String) |said| {
         said.message = Some(value.clone());
         (said.text, said.action) = (None, None);
@@ -49,6 +49,7 @@ noting! {
     action(value: Option<Verdict>) |said| said.action = *value;
     items(value: Vec<ItemDecision>) |said| said.items.clone_from(value);
     input(value: InputId) |said| said.input = Some(*value);
+    cause(value: RunCause) |said| said.cause = Some(*value);
     outcome(value: AttemptOutcome) |said| said.outcome = Some(*value);
     exit_code(value: Option<i32>) |said| said.exit_code = *value;
     error(value: Option<String>) |said| said.error.clone_from(value);
@@ -118,7 +119,8 @@ macro_rules! required {
 required! {
     input, is_input: InputId = said(|said| said.input), else InputId(Uuid::nil());
     failure, is_failure: String = said(|said| said.error.clone()), else String::new();
-    prompt, is_prompt: String = said(|said| said.message.clone()), else String::new();
+    /// The first run tells the message; any later one, unless it says otherwise, only its inputs.
+    opening, is_opening: Opening = said(|said| said.cause.map(opening_of)), else Opening::Nothing;
     arguments_hash, is_arguments_hash: String = said(|said| said.arguments_hash.clone()), else String::new();
     summary, is_summary: String = said(|said| said.summary.clone()), else String::new();
     tick, is_tick: chrono::DateTime<chrono::Utc> = said(|said| said.tick), else chrono::DateTime::default();
@@ -129,6 +131,10 @@ required! {
     /// An agent has the id of its key.
     keyed_agent, is_keyed_agent: AgentId = said(|said| said.agent_key.clone()).zip(this_workspace())
         .map(|(key, workspace)| AgentId::from_key(&workspace, &key)), else AgentId(Uuid::nil());
+}
+
+fn opening_of(cause: RunCause) -> Opening {
+    if cause == RunCause::Accepted { Opening::Message } else { Opening::Nothing }
 }
 
 fn status_of(outcome: AttemptOutcome) -> RunStatus {

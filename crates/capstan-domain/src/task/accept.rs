@@ -14,7 +14,9 @@ use crate::session;
 use crate::span::{SPAN_MS_MAX, later};
 use crate::stored::json_bytes;
 use crate::task::command::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Accept, AcceptAgentCommand};
-use crate::task::event::{DEPTH_MAX, Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
+use crate::task::event::{
+    DEPTH_MAX, Event, Opening, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept,
+};
 use crate::task::rejection::Rejection;
 use crate::task::steps::watches;
 use crate::task::words;
@@ -36,7 +38,6 @@ pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, R
     }
     let accepted = validated(accept, at).map_err(Rejection::Invalid)?;
     let wake_at = wake_at(command, at);
-    let prompt = accepted.message.clone();
     let task_id = accepted.task_id;
     let label = accepted.label.clone();
     let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
@@ -59,7 +60,8 @@ pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, R
             run_id: RunId::for_task(task_id, 1),
             run_no: 1,
             cause: RunCause::Accepted,
-            prompt,
+            note: None,
+            opening: Opening::Message,
             input_ids: Vec::new(),
             reopens: false,
             resumed_from_run_id: None,

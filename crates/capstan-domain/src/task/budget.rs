@@ -35,8 +35,8 @@ pub(super) fn lift(task: &Task, command: &LiftBudget, at: DateTime<Utc>) -> Vec<
     };
     let Some(blocker) = task.blocker.as_ref().filter(waits) else { return Vec::new() };
     let mut run = run::request_with_inputs(task, RunCause::Budget, None, None, at);
-    if run.prompt.is_empty() {
-        run.prompt.push_str("There is budget again. Continue where you were stopped.");
+    if run.tells_nothing() {
+        run.note = Some("There is budget again. Continue where you were stopped.".to_owned());
     }
     vec![blocker::closed(blocker, BlockerStatus::Resolved, None, None, at), Event::RunRequested(run)]
 }

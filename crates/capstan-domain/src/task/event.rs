@@ -35,8 +35,8 @@ pub use output::{
 };
 pub use priority::Priority;
 pub use run::{
-    AttemptCancelRequested, AttemptEnded, AttemptLeased, AttemptOutcome, AttemptStarted, RetryReason,
-    RetryScheduled, RunCause, RunEnded, RunRequested, RunStatus, UsageRecorded,
+    AttemptCancelRequested, AttemptEnded, AttemptLeased, AttemptOutcome, AttemptStarted, Opening,
+    RetryReason, RetryScheduled, RunCause, RunEnded, RunRequested, RunStatus, UsageRecorded,
 };
 pub use subtask::{DEPTH_MAX, Join, JoinWait, ParentTold, Subtask, SubtaskEnded, SubtasksSpawned};
 pub use tool_call::{

@@ -16,11 +16,13 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
 fn apply(task: &mut Task, event: &Event) {
     match event {
         Event::RunRequested(e) => {
+            // Before the inputs and the sleep it repeats leave.
+            let prompt = task.requested_prompt(e);
             task.enter_queue(e.queued_at, None);
             task.run_requested(e.cause);
             task.consumed(&e.input_ids);
             let live = task.live.as_ref().map(|live| live.run_id);
-            task.progress.runs.requested(e, &task.accepted.message, live);
+            task.runs.requested(e, prompt, live);
         }
         Event::AttemptLeased(e) => {
             task.enter(TaskState::Running);

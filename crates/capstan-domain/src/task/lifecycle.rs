@@ -14,8 +14,9 @@ use crate::task::command::{
     RetryTask, TaskPayload, UpdateTask,
 };
 use crate::task::event::{
-    Event, InputAccepted, InputOutcome, InputSource, QueueMode, RunCause, TaskArchived, TaskBudgetSet,
-    TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet, TaskUnarchived,
+    Event, InputAccepted, InputOutcome, InputSource, Opening, QueueMode, RunCause, TaskArchived,
+    TaskBudgetSet, TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet,
+    TaskUnarchived,
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::Task;
@@ -84,8 +85,9 @@ pub(super) fn retry(
     let newest =
         message.as_deref().map(|message| QueuedText { input_id, message, queue_mode: QueueMode::default() });
     let mut run = run::request_with_inputs(task, RunCause::Retry, None, newest, at);
-    if run.prompt.is_empty() {
-        last_prompt(task).clone_into(&mut run.prompt);
+    if run.tells_nothing() {
+        // The current command, when that was the first run.
+        run.opening = if task.runs.count() <= 1 { Opening::Message } else { Opening::LastPrompt };
     }
     let accepted = message.map(|message| {
         Event::InputAccepted(InputAccepted::text(
@@ -98,11 +100,6 @@ pub(super) fn retry(
         ))
     });
     Ok(accepted.into_iter().chain([Event::RunRequested(run)]).collect())
-}
-
-/// The prompt of the last run: the current command, when that was the first.
-fn last_prompt(task: &Task) -> &str {
-    if task.runs.count() <= 1 { &task.accepted.message } else { task.current_prompt() }
 }
 
 pub(super) fn archive(task: &Task, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {

@@ -1,5 +1,6 @@
 //! A task, as far as decisions need it: its parts, and questions about the whole.
 
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use serde_json::Value;
 use crate::finite::AMOUNT_MAX;
 use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId};
 use crate::span::later;
-use crate::task::event::{BlockerKind, BudgetScope, OutputStatus, Subtask, TaskAccepted, TaskPayloadSet};
+use crate::task::event::{
+    BlockerKind, BudgetScope, Opening, OutputStatus, RunRequested, Subtask, TaskAccepted, TaskPayloadSet,
+};
 use crate::task::rejection::Rejection;
 use crate::task::shortened::{RESULT_BYTES_MAX, short_result, shortened};
 use crate::task::spending::Spending;
@@ -225,6 +228,23 @@ impl Task {
     /// The prompt of a run; of an earlier one than the last, the message.
     pub fn prompt<'a>(&'a self, run: &'a Run) -> &'a str {
         run.prompt.as_deref().unwrap_or(&self.accepted.message)
+    }
+
+    /// The prompt of a run that is requested now; none where it is the task's message. How it is put together is part of the
+    /// stored format: a log is folded to the same prompts for ever.
+    pub(super) fn requested_prompt(&self, e: &RunRequested) -> Option<String> {
+        let opening = match e.opening {
+            Opening::Nothing => None,
+            Opening::Message => Some(self.accepted.message.as_str()),
+            Opening::LastPrompt => Some(self.current_prompt()),
+            Opening::FollowUp => self.sleep.as_ref().and_then(|sleep| sleep.follow_up_prompt.as_deref()),
+        };
+        let inputs = e.input_ids.iter().filter_map(|id| self.input(*id)).map(|input| input.message.as_str());
+        let texts: Vec<_> = e.note.as_deref().into_iter().chain(opening).chain(inputs).collect();
+        // Without a copy of the message, which is all most runs are told.
+        let prompt: Cow<'_, str> =
+            if let [text] = texts[..] { text.into() } else { texts.join("\n\n").into() };
+        (prompt != self.accepted.message).then(|| prompt.into_owned())
     }
 
     /// The instant at which the live attempt times out, if there is a limit. An attempt that never begins counts from its

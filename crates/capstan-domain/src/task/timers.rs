@@ -8,7 +8,7 @@ use crate::id::{AttemptId, BlockerId, RunId};
 use crate::task::command::{
     Command, ExpireBlocker, ExpireQueue, PassDeadline, ReleaseAttempt, TimeOutAttempt, Wake,
 };
-use crate::task::event::{DropReason, Event, RunCause, RunStatus, TaskDropped};
+use crate::task::event::{DropReason, Event, Opening, RunCause, RunRequested, RunStatus, TaskDropped};
 use crate::task::state::Task;
 use crate::task::steps::run;
 use crate::task::transitions::TaskState;
@@ -92,12 +92,13 @@ pub(super) fn wake(task: &Task, command: &Wake, at: DateTime<Utc>) -> Vec<Event>
     if sleep.wake_at != command.wake_at {
         return Vec::new();
     }
-    let prompt = match &sleep.follow_up_prompt {
+    let (note, opening) = match sleep.follow_up_prompt {
         // The follow-up alone could be taken for an order to wait once more.
-        Some(follow_up) => format!("{TIME_IS_UP}\n\n{follow_up}"),
-        None => task.accepted.message.clone(),
+        Some(_) => (Some(TIME_IS_UP.to_owned()), Opening::FollowUp),
+        None => (None, Opening::Message),
     };
-    vec![Event::RunRequested(run::request(task, RunCause::Wake, prompt, at))]
+    let run = run::request(task, RunCause::Wake, opening, at);
+    vec![Event::RunRequested(RunRequested { note, ..run })]
 }
 
 pub(super) fn expire_queue(task: &Task, command: &ExpireQueue, at: DateTime<Utc>) -> Vec<Event> {

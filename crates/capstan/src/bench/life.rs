@@ -109,7 +109,7 @@ impl Kind {
     fn table(self) -> &'static str {
         match self {
             Self::Messages | Self::Runs => "runs",
-            Self::Rows => "outputs",
+            Self::Rows => "output_rows",
         }
     }
 }

@@ -42,8 +42,6 @@ pub struct TaskAccepted {
     /// Model at acceptance.
     pub model: Option<String>,
     /// The command's text.
-    #[serde(with = "implied::message")]
-    #[schemars(with = "String")]
     pub message: String,
     /// The conversation its runs share.
     #[serde(default = "implied::session", skip_serializing_if = "implied::is_session")]

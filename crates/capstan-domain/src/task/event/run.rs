@@ -18,12 +18,17 @@ pub struct RunRequested {
     /// The run.
     pub run_id: RunId,
     /// The cause of the run.
+    #[serde(with = "implied::cause")]
+    #[schemars(with = "RunCause")]
     pub cause: RunCause,
-    /// The prompt for the agent.
-    #[serde(default = "implied::prompt", skip_serializing_if = "implied::is_prompt")]
+    /// A sentence of Capstan with which the prompt for the agent begins.
+    pub note: Option<String>,
+    /// What the prompt goes on with: a text the task has already. Then come the messages of the inputs, in order. Texts are
+    /// separated by a blank line.
+    #[serde(default = "implied::opening", skip_serializing_if = "implied::is_opening")]
     #[schemars(transform = implied::drawn)]
-    pub prompt: String,
-    /// Inputs this prompt delivers; they are consumed by it.
+    pub opening: Opening,
+    /// Inputs the prompt delivers; they are consumed by it.
     #[serde(default = "implied::inputs", skip_serializing_if = "implied::is_inputs")]
     #[schemars(transform = implied::drawn)]
     pub input_ids: Vec<InputId>,
@@ -161,6 +166,13 @@ pub struct UsageRecorded {
 }
 }
 
+impl RunRequested {
+    /// True when its agent would be told nothing.
+    pub(in crate::task) fn tells_nothing(&self) -> bool {
+        self.note.is_none() && self.opening == Opening::Nothing && self.input_ids.is_empty()
+    }
+}
+
 choice! {
 /// The cause of a run.
 pub enum RunCause {
@@ -180,6 +192,18 @@ pub enum RunCause {
     Budget = "budget",
     /// The tool call it waited for was decided and executed.
     ToolCall = "tool_call",
+}
+
+/// A text of the task that the prompt of a run repeats.
+pub enum Opening {
+    /// None.
+    Nothing = "nothing",
+    /// The message of the task, as it stands then.
+    Message = "message",
+    /// The prompt of the run before; before the first run, the message.
+    LastPrompt = "last_prompt",
+    /// The follow-up the agent planned when it went to sleep.
+    FollowUp = "follow_up",
 }
 
 /// The outcome of an attempt.

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::task::TaskDecider;
 use crate::task::command::ReportedOutcome;
-use crate::task::event::RunCause;
+use crate::task::event::{Opening, RunCause};
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, defer, done, expire, failure, finish_ok, finishing,
     input, input_id, input_with, kinds, lease, leased, queued, report, run, say, say_as, start, started,
@@ -104,8 +104,10 @@ fn reopening_delivers_again_what_reached_no_agent() {
 fn older_pending_inputs_come_before_the_one_that_resumes() {
     started().and(say(1, "one")).and(cancel()).when(say(2, "two")).then_with(|events, state| {
         let Event::RunRequested(requested) = &events[1] else { panic!("a run") };
-        assert_eq!((requested.prompt.as_str(), requested.input_ids.len()), ("one\n\ntwo", 2));
-        assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.current_prompt(), requested.input_ids.len()), ("one\n\ntwo", 2));
+        assert_eq!((&requested.note, requested.opening), (&None, Opening::Nothing), "no text stands twice");
+        assert_eq!(task.pending_inputs().count(), 0);
     });
 }
 

@@ -15,6 +15,7 @@ use crate::task::fixture::{
     finishing, finishing_by, input_id, kinds, lease, produce, queued, run, say, start, started, stopping,
     task_id, task_of, waiting,
 };
+use crate::task::state::State;
 
 fn retry(message: &str) -> Requested<Command> {
     let command = RetryTask { task_id: task_id(), message: Some(message.to_owned()) };
@@ -50,9 +51,9 @@ fn failed() -> Given<TaskDecider> {
     started().and(finishing(failure(ErrorClass::Terminal)))
 }
 
-fn prompt(events: &[Event]) -> (&str, Option<crate::id::RunId>) {
+fn prompt<'a>(events: &[Event], state: &'a State) -> (&'a str, Option<crate::id::RunId>) {
     match events.last() {
-        Some(Event::RunRequested(run)) => (&run.prompt, run.resumed_from_run_id),
+        Some(Event::RunRequested(run)) => (state.as_ref().unwrap().current_prompt(), run.resumed_from_run_id),
         other => panic!("a run is asked for, not {other:?}"),
     }
 }
@@ -61,14 +62,14 @@ fn prompt(events: &[Event]) -> (&str, Option<crate::id::RunId>) {
 fn a_retry_resumes_the_session_with_the_last_prompt() {
     failed().when(retry(" ")).then_with(|events, state| {
         assert_eq!(kinds(events), ["run requested"]);
-        assert_eq!(prompt(events), ("do it", Some(run(1))));
+        assert_eq!(prompt(events, state), ("do it", Some(run(1))));
         let task = state.as_ref().unwrap();
         assert_eq!((task.state, task.runs.last().unwrap().cause), (TaskState::Queued, RunCause::Retry));
         assert_eq!((task.runs.count(), task.runs.kept.len()), (2, 1), "the run that is over has left");
     });
     let second = failed().and(retry("again")).and(lease(2, 61)).and(start(2, 62));
-    second.and(finishing_by(2, failure(ErrorClass::Terminal))).when(retry("")).then_with(|events, _| {
-        assert_eq!(prompt(events), ("again", Some(run(2))));
+    second.and(finishing_by(2, failure(ErrorClass::Terminal))).when(retry("")).then_with(|events, state| {
+        assert_eq!(prompt(events, state), ("again", Some(run(2))));
     });
 }
 
@@ -76,25 +77,25 @@ fn a_retry_resumes_the_session_with_the_last_prompt() {
 fn a_retry_with_a_message_delivers_the_message() {
     failed().when(retry(" try harder ")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "run requested"]);
-        assert_eq!(prompt(events), ("try harder", Some(run(1))));
+        assert_eq!(prompt(events, state), ("try harder", Some(run(1))));
         assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
     });
 }
 
 #[test]
 fn a_retry_of_a_command_that_reached_no_agent_delivers_it_and_resumes_nothing() {
-    queued().and(cancel()).when(retry("now")).then_with(|events, _| {
-        assert_eq!(prompt(events), ("do it\n\nnow", None));
+    queued().and(cancel()).when(retry("now")).then_with(|events, state| {
+        assert_eq!(prompt(events, state), ("do it\n\nnow", None));
     });
     let lost = (1..=9).fold(queued(), |given, epoch| given.and(lease(1, 2000)).and(expire(epoch)));
     assert_eq!(task_of(&lost).state, TaskState::Dropped);
-    lost.when(retry("")).then_with(|events, _| assert_eq!(prompt(events), ("do it", None)));
+    lost.when(retry("")).then_with(|events, state| assert_eq!(prompt(events, state), ("do it", None)));
 }
 
 #[test]
 fn a_retry_delivers_undelivered_inputs() {
     started().and(say(1, "more")).and(cancel()).when(retry("")).then_with(|events, state| {
-        assert_eq!(prompt(events), ("more", Some(run(1))));
+        assert_eq!(prompt(events, state), ("more", Some(run(1))));
         assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
     });
 }
@@ -257,7 +258,7 @@ fn a_later_update_does_not_change_the_prompt_of_a_started_run() {
     let payload_json = Some(TaskPayload { message: Some("do that".into()), ..TaskPayload::default() });
     let given = failed().and(update(UpdateTask { payload_json, ..nothing() }));
     assert_eq!(task_of(&given).current_prompt(), "do it");
-    given.when(retry("")).then_with(|events, _| assert_eq!(prompt(events).0, "do that"));
+    given.when(retry("")).then_with(|events, state| assert_eq!(prompt(events, state).0, "do that"));
 }
 
 fn cancel_run(number: u32) -> Requested<Command> {

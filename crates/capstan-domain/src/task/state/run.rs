@@ -71,7 +71,12 @@ impl Runs {
     }
 
     /// `live` is the run of the attempt that holds the lease.
-    pub(in crate::task) fn requested(&mut self, e: &RunRequested, message: &str, live: Option<RunId>) {
+    pub(in crate::task) fn requested(
+        &mut self,
+        e: &RunRequested,
+        prompt: Option<String>,
+        live: Option<RunId>,
+    ) {
         // Kept until now so that a prompt that reached no agent can be delivered again.
         if let Some(last) = self.kept.last_mut() {
             last.prompt = None;
@@ -83,7 +88,7 @@ impl Runs {
             cause: e.cause,
             status: RunStatus::Accepted,
             delivered: false,
-            prompt: Some(&e.prompt).filter(|prompt| *prompt != message).cloned(),
+            prompt,
             resumed_from: e.resumed_from_run_id,
             attempts: 0,
             failed: 0,

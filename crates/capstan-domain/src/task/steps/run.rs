@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::id::RunId;
 use crate::span::later;
 use crate::task::event::{
-    AttemptCancelRequested, BlockerStatus, Event, InputReturned, OutputStatus, RunCause, RunEnded,
+    AttemptCancelRequested, BlockerStatus, Event, InputReturned, Opening, OutputStatus, RunCause, RunEnded,
     RunRequested, RunStatus, TaskCancelled,
 };
 use crate::task::state::{InputState, Task};
@@ -93,20 +93,20 @@ pub(in crate::task) fn request_with_inputs(
 ) -> RunRequested {
     let undelivered = task.undelivered_prompt().filter(|_| ended.is_none());
     let batch = next_batch(task, newest, undelivered.map(str::len));
-    let (input_ids, texts): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|text| (text.input_id, text.message)).unzip();
-    let prompt: Vec<_> = undelivered.into_iter().chain(texts).collect();
-    let mut run = request(task, cause, prompt.join("\n\n"), at);
-    run.input_ids = input_ids;
-    run.resumed_from_run_id = ended.or(run.resumed_from_run_id);
-    run
+    let opening = if undelivered.is_some() { Opening::LastPrompt } else { Opening::Nothing };
+    let run = request(task, cause, opening, at);
+    RunRequested {
+        input_ids: batch.into_iter().map(|text| text.input_id).collect(),
+        resumed_from_run_id: ended.or(run.resumed_from_run_id),
+        ..run
+    }
 }
 
 /// Requests the task's next run.
 pub(in crate::task) fn request(
     task: &Task,
     cause: RunCause,
-    prompt: String,
+    opening: Opening,
     at: DateTime<Utc>,
 ) -> RunRequested {
     let run_no = task.runs.count().saturating_add(1);
@@ -114,7 +114,8 @@ pub(in crate::task) fn request(
         run_id: RunId::for_task(task.id(), run_no),
         run_no,
         cause,
-        prompt,
+        note: None,
+        opening,
         input_ids: Vec::new(),
         reopens: task.state.is_terminal(),
         // A run that reached no agent has no session to resume.

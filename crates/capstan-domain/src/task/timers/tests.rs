@@ -87,8 +87,9 @@ fn asleep() -> Given<TaskDecider> {
 fn the_wake_timer_queues_the_task_with_its_message() {
     asleep().when(wake_at(at(60))).then_with(|events, state| {
         let Event::RunRequested(run) = &events[0] else { panic!("a run") };
-        assert_eq!((run.cause, run.prompt.as_str()), (RunCause::Wake, "do it"));
-        assert_eq!(state.as_ref().unwrap().sleep, None);
+        let task = state.as_ref().unwrap();
+        assert_eq!((run.cause, task.current_prompt()), (RunCause::Wake, "do it"));
+        assert_eq!(task.sleep, None);
     });
 }
 
@@ -96,9 +97,9 @@ fn the_wake_timer_queues_the_task_with_its_message() {
 fn a_woken_agent_receives_the_follow_up_it_planned() {
     let wake = WakePlan { follow_up_prompt: Some("ask Ann".into()), ..wake_in(1) };
     let asleep = started().and(finishing(FinishAttempt { wake: Some(wake), ..report(ReportedOutcome::Ok) }));
-    asleep.when(wake_at(at(110))).then_with(|events, _| {
+    asleep.when(wake_at(at(110))).then_with(|events, state| {
         let Event::RunRequested(next) = &events[0] else { panic!("a run") };
-        assert_eq!(next.prompt, format!("{TIME_IS_UP}\n\nask Ann"));
+        assert_eq!(state.as_ref().unwrap().current_prompt(), format!("{TIME_IS_UP}\n\nask Ann"));
         assert_eq!((next.cause, next.resumed_from_run_id), (RunCause::Wake, Some(run(1))));
     });
 }
