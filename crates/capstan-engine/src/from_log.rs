@@ -15,7 +15,7 @@ use capstan_decider::fold;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::{Event, State, TaskDecider};
 use capstan_envelope::{Codec as _, CodecError, Position, Recorded};
-use capstan_eventlog::{ReadError, ScannedCommit};
+use capstan_eventlog::{ReadError, SCAN_AHEAD, ScannedCommit};
 use tokio::sync::mpsc;
 
 use crate::clock::now;
@@ -34,7 +34,7 @@ pub(crate) async fn fold_log(
     process: Process,
 ) -> Result<(Process, Position), LeaderError> {
     let end = dependencies.log.head().await?;
-    let mut scan = dependencies.log.scan(end).await?;
+    let mut scan = dependencies.log.scan(Position::START, end, SCAN_AHEAD).await?;
     let (scanned, mut to_decode) = mpsc::channel::<Vec<ScannedCommit>>(PORTIONS_AHEAD);
     let (decoded, mut to_fold) = mpsc::channel::<Vec<Decoded>>(PORTIONS_AHEAD);
     let decoding = tokio::task::spawn_blocking(move || {

@@ -43,10 +43,11 @@ pub trait EventLog: Send + Sync + 'static {
     /// with the hash of another commit. It is compared again whenever the reader has to begin again.
     async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError>;
 
-    /// Reads the commits up to and including `end` once, as they are stored. `end` must be a position of this log.
-    async fn scan(&self, end: Position) -> Result<Scan, ReadError> {
-        let tail = self.tail(Selection::All, Position::START).await?;
-        Ok(Scan::new(TailScan::new(tail, end), None))
+    /// Reads the commits after `after`, up to and including `end`, once, as they are stored. Both must be positions of this
+    /// log. About `_ahead` bytes of them are on their way at once.
+    async fn scan(&self, after: Position, end: Position, _ahead: usize) -> Result<Scan, ReadError> {
+        let tail = self.tail(Selection::All, after).await?;
+        Ok(Scan::new(TailScan::new(tail, after, end), None))
     }
 
     /// The position of the last commit in the whole log.

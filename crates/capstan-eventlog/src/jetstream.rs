@@ -262,10 +262,13 @@ impl EventLog for JetStreamLog {
         tail::follow(followed, self.gets.clone(), self.topology.clone(), after).await
     }
 
-    async fn scan(&self, end: Position) -> Result<Scan, ReadError> {
+    async fn scan(&self, after: Position, end: Position, ahead: usize) -> Result<Scan, ReadError> {
         let bytes = self.status().await?.bytes;
-        let cursor = Cursor::new(self.followed(&Selection::All), 0);
-        Ok(Scan::new(JetStreamScan::new(cursor, self.topology.clone(), end), Some(bytes)))
+        if !self.holds(after).await? {
+            return Err(ReadError::Diverged { after: after.sequence(), difference: Difference::OtherCommit });
+        }
+        let cursor = Cursor::new(self.followed(&Selection::All), after.sequence());
+        Ok(Scan::new(JetStreamScan::new(cursor, self.topology.clone(), end, ahead), Some(bytes)))
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

@@ -75,7 +75,10 @@ pub trait ScanSource: Send {
     async fn next(&mut self) -> Result<Option<Vec<ScannedCommit>>, ReadError>;
 }
 
-/// One pass over the log, from its beginning to a known end.
+/// Bytes on their way at once for a reader of the whole log that has no bound of its own.
+pub const SCAN_AHEAD: usize = 32 << 20;
+
+/// One pass over the log, to a known end.
 pub struct Scan {
     source: Box<dyn ScanSource>,
     bytes: Option<u64>,
@@ -112,9 +115,9 @@ pub(crate) struct TailScan {
 }
 
 impl TailScan {
-    /// Up to `end`, from a tail that begins before the first commit.
-    pub(crate) fn new(tail: Tail, end: Position) -> Self {
-        Self { tail, end, position: Position::START }
+    /// Up to `end`, from a tail that begins after `position`.
+    pub(crate) fn new(tail: Tail, position: Position, end: Position) -> Self {
+        Self { tail, end, position }
     }
 }
 

@@ -1,6 +1,5 @@
-//! Commits in log order, decoded once, in batches of the requested size.
+//! Commits in log order, decoded once, in batches.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use capstan_envelope::{CodecError, Position};
@@ -16,7 +15,6 @@ const READ_AHEAD: usize = 2;
 /// A batch of decoded commits.
 pub(crate) struct Arrived {
     pub(crate) commits: Vec<Decoded>,
-    pub(crate) position: Position,
     /// True when the batch was at the end of the log when it was read.
     pub(crate) caught_up: bool,
 }
@@ -75,55 +73,10 @@ async fn read(
     loop {
         let batch = tail.next().await?;
         let commits = batch.commits.into_iter().map(Decoded::new).collect();
-        let arrived = Arrived { commits, position: batch.position, caught_up: batch.caught_up };
+        let arrived = Arrived { commits, caught_up: batch.caught_up };
         if sender.send(Ok(arrived)).await.is_err() {
             return Ok(());
         }
-    }
-}
-
-/// A cursor over the whole log.
-pub(crate) struct Commits {
-    reader: Reader,
-    waiting: VecDeque<Decoded>,
-    read: Position,
-    caught_up: bool,
-}
-
-impl Commits {
-    /// Starts after a position.
-    pub(crate) fn after(log: &Arc<dyn EventLog>, position: Position) -> Self {
-        let reader = Reader::after(log, position);
-        Self { reader, waiting: VecDeque::new(), read: position, caught_up: false }
-    }
-
-    /// True when everything up to the end of the log, as of the last read, was returned.
-    pub(crate) fn is_caught_up(&self) -> bool {
-        self.caught_up && self.waiting.is_empty()
-    }
-
-    /// True when everything up to `last` was returned.
-    pub(crate) fn is_past(&self, last: Position) -> bool {
-        self.read.reaches(last)
-            && self.waiting.front().is_none_or(|next| !last.reaches(next.recorded.position))
-    }
-
-    /// The next commits, at most `max` and none after `last`. Waits for the log only when the buffer is empty and the
-    /// cursor is before `last`.
-    pub(crate) async fn next(
-        &mut self,
-        max: usize,
-        last: Option<Position>,
-    ) -> Result<Vec<Decoded>, ReadError> {
-        if self.waiting.is_empty() && last.is_none_or(|last| !self.read.reaches(last)) {
-            let batch = self.reader.next().await?;
-            self.read = batch.position;
-            self.caught_up = batch.caught_up;
-            self.waiting.extend(batch.commits);
-        }
-        let takes = |decoded: &Decoded| last.is_none_or(|last| last.reaches(decoded.recorded.position));
-        let count = self.waiting.iter().take(max).take_while(|decoded| takes(decoded)).count();
-        Ok(self.waiting.drain(..count).collect())
     }
 }
 

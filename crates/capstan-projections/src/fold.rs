@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::store_error::StoreError;
 use crate::table::Outgoing;
 
-/// Bytes of documents kept after a batch, over all models; above it all rows are dropped and read again when needed.
+/// Bytes of documents kept after a batch, over all models.
 const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The reason a commit cannot be folded. Its stream is parked; the others continue.
@@ -35,6 +35,15 @@ pub(crate) enum Unfoldable {
     Refused(String),
 }
 
+/// Most of the rows that a fold keeps after a batch; above it all are dropped and read again when needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cached {
+    /// Bytes of documents.
+    pub(crate) bytes_max: usize,
+    /// Number of rows of all models. Each model has a limit of its own besides.
+    pub(crate) rows_max: usize,
+}
+
 /// The rows of all models, or of those chosen for a rebuild.
 pub(crate) struct Fold {
     streams: ModelRows<StreamRow>,
@@ -42,8 +51,7 @@ pub(crate) struct Fold {
     models: Vec<Box<dyn Rows>>,
     writes_streams: bool,
     writes_tasks: bool,
-    /// Bytes of documents kept after a batch.
-    pub(crate) cached_bytes_max: usize,
+    pub(crate) cached: Cached,
     /// True for a log whose beginning is archived and carried forward.
     is_carried: bool,
 }
@@ -62,7 +70,7 @@ impl Fold {
                 .collect(),
             writes_streams: takes(StreamRow::NAME),
             writes_tasks: takes(TaskRow::NAME),
-            cached_bytes_max: CACHED_BYTES_MAX,
+            cached: Cached { bytes_max: CACHED_BYTES_MAX, rows_max: usize::MAX },
             is_carried: false,
         }
     }
@@ -70,6 +78,11 @@ impl Fold {
     /// This fold of a log of which that is archived.
     pub(crate) fn of(self, archived: Archived) -> Self {
         Self { is_carried: archived.is_carried(), ..self }
+    }
+
+    /// This fold with less in memory.
+    pub(crate) fn keeping(self, cached: Cached) -> Self {
+        Self { cached, ..self }
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
@@ -191,7 +204,7 @@ impl Fold {
             }
             rows.settle();
         }
-        if self.bytes() > self.cached_bytes_max {
+        if self.bytes() > self.cached.bytes_max || self.rows() > self.cached.rows_max {
             self.forget();
         }
         Ok(statements)
@@ -212,6 +225,11 @@ impl Fold {
     /// Bytes of the documents in memory, as last read or written.
     fn bytes(&self) -> usize {
         self.all().map(Rows::bytes).sum()
+    }
+
+    /// Number of rows in memory.
+    fn rows(&self) -> usize {
+        self.all().map(Rows::len).sum()
     }
 
     /// Number of streams in memory.
@@ -301,7 +319,7 @@ mod tests {
         }
         assert!(sizes[0] > 15_000 && sizes[3] > sizes[2] && sizes[3] > 60_000, "{sizes:?}");
         assert_eq!(fold.streams(), 4);
-        fold.cached_bytes_max = sizes[3] - 1;
+        fold.cached.bytes_max = sizes[3] - 1;
         fold.hand_out(&schemas, Batch::Few).unwrap();
         assert_eq!((fold.streams(), fold.bytes()), (0, 0));
         // Read back.

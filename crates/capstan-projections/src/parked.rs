@@ -8,7 +8,7 @@ use capstan_contract::causes::explain;
 use capstan_envelope::{CommitHash, Position, StreamId};
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, Row};
 
 use crate::checkpoint;
@@ -69,7 +69,7 @@ pub enum RetryError {
 }
 
 /// A commit to be parked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Parking {
     stream: String,
     position: Position,

@@ -24,14 +24,16 @@ use tokio_postgres::error::SqlState;
 
 use crate::catalogue::{MODELS, ReadModel, heads, model};
 use crate::checkpoint::{self, diverged};
-use crate::commits::{Commits, first_unknown};
 use crate::config::ProjectorConfig;
 use crate::fold::Fold;
 use crate::generation::{self, GenerationError, Schemas};
 use crate::migrate::MigrateError;
 use crate::parked;
 use crate::read_models::ReadModels;
+use crate::replay::bucket::decode;
+use crate::replay::parked::ParkedAside;
 use crate::replay::progress::{Meter, ReplayStep};
+use crate::replay::record::Record;
 use crate::replay::tally::Tally;
 use crate::replay::{self, ReplayError};
 use crate::session::Session;
@@ -213,11 +215,12 @@ struct Build<'a> {
     models: Vec<&'static ReadModel>,
     schema: String,
     schemas: Schemas,
-    /// The commits behind the replay, and the new tables they are folded onto.
-    commits: Commits,
+    /// The new tables, once they are filled.
     onto: Onto,
     /// The account of all commits so far.
     tally: Tally,
+    /// Those that are parked.
+    parked: ParkedAside,
     position: Position,
     hash: CommitHash,
     recorded_at: DateTime<Utc>,
@@ -251,7 +254,6 @@ impl<'a> Build<'a> {
         }
         let schema = generation::next_schema(session.client()).await?;
         generation::create_tables(session.client(), &schema, &models).await?;
-        let commits = Commits::after(&log, Position::START);
         let new = models.iter().map(|model| (model.name.to_owned(), schema.clone()));
         let schemas: Schemas = active.into_iter().chain(new).collect();
         Ok(Self {
@@ -261,9 +263,9 @@ impl<'a> Build<'a> {
             config,
             all,
             schemas: schemas.clone(),
-            commits,
-            onto: Onto::new(schemas, fold_of(&models)),
+            onto: Onto::new(schemas, fold_of(&models), &config.replay),
             tally: Tally::new(&[], Arc::default()),
+            parked: ParkedAside::new(&config.replay),
             position: Position::START,
             hash: CommitHash::NONE,
             recorded_at: DateTime::UNIX_EPOCH,
@@ -287,21 +289,18 @@ impl<'a> Build<'a> {
         })
     }
 
-    /// The position at which some models end: that of the others. A rebuild of all continues to the end of the log.
-    async fn end(&self) -> Result<Option<Position>, RebuildError> {
+    /// The position up to which is folded: some models end where the others do, all of them continue to the end of the log.
+    async fn end(&self) -> Result<Position, RebuildError> {
         if self.all {
-            return Ok(None);
+            return Ok(self.log.head().await?);
         }
         let at = checkpoint::read(self.session.client()).await?;
-        Ok(Some(at.map_or(Position::START, |at| at.position)))
+        Ok(at.map_or(Position::START, |at| at.position))
     }
 
     /// Replays the log into the empty tables.
     async fn replay(&mut self) -> Result<(), RebuildError> {
-        let end = match self.end().await? {
-            Some(end) => end,
-            None => self.log.head().await?,
-        };
+        let end = self.end().await?;
         let aside = replay::read(&self.log, end, &self.config.replay, &self.meter).await?;
         self.report.spilled_bytes = aside.spill.spilled();
         self.report.read_seconds = self.meter.elapsed().as_secs_f64();
@@ -318,11 +317,10 @@ impl<'a> Build<'a> {
             meter: &self.meter,
         };
         let filled = fill.run(&Arc::new(aside)).await?;
-        self.tally = filled.tally;
+        (self.tally, self.parked) = (filled.tally, filled.parked);
         self.report.rows = self.meter.progress().rows;
         self.report.fold_seconds = filled.folded_at.as_secs_f64() - self.report.read_seconds;
         self.report.index_seconds = self.meter.elapsed().as_secs_f64() - filled.folded_at.as_secs_f64();
-        self.commits = Commits::after(&self.log, self.position);
         Ok(())
     }
 
@@ -332,23 +330,22 @@ impl<'a> Build<'a> {
         self.recorded_at = last.recorded_at;
     }
 
-    fn is_at(&self, end: Option<Position>) -> bool {
-        end.map_or_else(|| self.commits.is_caught_up(), |end| self.commits.is_past(end))
-    }
-
     /// Folds what the replay did not read onto the new tables, one transaction for each batch.
-    async fn catch_up(&mut self, end: Option<Position>) -> Result<(), RebuildError> {
-        while !self.is_at(end) {
-            let commits = self.commits.next(self.config.batch_commits_max, end).await?;
-            if let Some((index, reason)) = first_unknown(&commits) {
-                return Err(RebuildError::UnknownEvent {
-                    position: commits[index].recorded.position,
-                    reason,
-                });
-            }
-            self.onto.apply(self.session, &commits, &mut self.tally).await?;
-            if let Some(last) = commits.last() {
-                self.stand_at(&last.recorded);
+    async fn catch_up(&mut self, end: Position) -> Result<(), RebuildError> {
+        if self.position.reaches(end) {
+            return Ok(());
+        }
+        let replay = &self.config.replay;
+        let mut scan = self.log.scan(self.position, end, replay.ahead()).await?;
+        while let Some(scanned) = scan.next().await? {
+            for commits in scanned.chunks(self.config.batch_commits_max) {
+                let decoded = commits.iter().map(|commit| decode(&Record::whole(commit.raw())));
+                let commits = decoded.collect::<Result<Vec<_>, _>>()?;
+                self.onto.apply(self.session, &commits, &mut self.tally).await?;
+                self.parked.put(self.tally.parking.drain(..))?;
+                if let Some(last) = commits.last() {
+                    self.stand_at(&last.recorded);
+                }
             }
         }
         Ok(())
@@ -358,8 +355,14 @@ impl<'a> Build<'a> {
         // The lock is held on a second connection: rows written meanwhile are kept when it must be released.
         let control = self.read_models.session().await?;
         for _ in 0..SWITCH_TRIES {
-            let end = self.end().await?;
-            self.catch_up(end).await?;
+            // While what is appended meanwhile is folded, more is.
+            loop {
+                let end = self.end().await?;
+                if self.position.reaches(end) {
+                    break;
+                }
+                self.catch_up(end).await?;
+            }
             match self.try_switch(control.client()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
@@ -389,12 +392,19 @@ impl<'a> Build<'a> {
         }
         // Some models must not be ahead of the others.
         let end = if self.all && self.position.reaches(live) { self.position } else { live };
-        self.catch_up(Some(end)).await?;
+        self.catch_up(end).await?;
         generation::activate(client, &self.schema, &self.models).await?;
         if self.all {
             client.batch_execute("DELETE FROM capstan.parked").await?;
         }
-        parked::write(client, &self.tally.parking).await?;
+        let mut parked = self.parked.read();
+        loop {
+            let some = parked.next()?;
+            if some.is_empty() {
+                break;
+            }
+            parked::write(client, &some).await?;
+        }
         if self.all {
             client
                 .execute(

@@ -7,6 +7,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod config;
+pub(crate) mod parked;
 pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod spanning;
@@ -26,10 +27,13 @@ use crate::store_error::StoreError;
 use config::ReplayConfig;
 use progress::Meter;
 use record::Record;
+use spanning::LogParts;
 use spill::{Spill, bucket_of};
 
 /// Batches of the log that wait to be put aside.
 const READ_AHEAD: usize = 4;
+/// Bytes of the memory for what is put aside that each bucket has at least: blocks of its file are not much smaller.
+const BUCKET_BUFFER_MIN: usize = 16 * 1024;
 /// Buckets for each worker, so that all end at about the same time.
 const BUCKETS_PER_WORKER: usize = 4;
 /// Most buckets; a bucket beyond its share is split when its turn comes.
@@ -91,6 +95,8 @@ pub(crate) struct Aside {
     pub(crate) last: Option<Recorded>,
     /// What of the log is archived.
     pub(crate) archived: Archived,
+    /// The parts of the log that models over several streams are folded by.
+    pub(crate) parts: LogParts,
 }
 
 /// Reads the log up to `end` and puts it aside.
@@ -100,7 +106,7 @@ pub(crate) async fn read(
     config: &ReplayConfig,
     meter: &Arc<Meter>,
 ) -> Result<Aside, ReplayError> {
-    let mut scan = log.scan(end).await?;
+    let mut scan = log.scan(Position::START, end, config.ahead()).await?;
     let buckets = bucket_count(scan.bytes(), config);
     if let Some(needed) = scan.bytes().filter(|bytes| *bytes > config.buffer_bytes() as u64) {
         check_space(config, needed)?;
@@ -110,44 +116,51 @@ pub(crate) async fn read(
     let filling = {
         let spill = Spill::new(config.directory.clone(), config.buffer_bytes(), buckets);
         let (config, meter) = (config.clone(), Arc::clone(meter));
+        let share = config.share();
         tokio::task::spawn_blocking(move || {
-            fill(spill, batches, &meter).map_err(|source| config.failed(source))
+            fill(spill, batches, share, &meter).map_err(|source| config.failed(source))
         })
     };
     let mut last = None;
-    while let Some(mut batch) = scan.next().await? {
+    while let Some(batch) = scan.next().await? {
         let newest = batch.last().cloned();
-        if sender.send(std::mem::take(&mut batch)).await.is_err() {
+        if sender.send(batch).await.is_err() {
             // The filler has failed, and says why below.
             break;
         }
         last = newest;
     }
     drop(sender);
-    let spill = filling.await??;
+    let (spill, parts) = filling.await??;
     let last = last.map(|commit| commit.raw().decode()).transpose()?;
-    Ok(Aside { spill, last, archived: log.archived() })
+    Ok(Aside { spill, last, archived: log.archived(), parts })
 }
 
 fn fill(
     mut spill: Spill,
     mut batches: mpsc::Receiver<Vec<ScannedCommit>>,
+    share: u64,
     meter: &Meter,
-) -> std::io::Result<Spill> {
+) -> std::io::Result<(Spill, LogParts)> {
+    let mut parts = LogParts::default();
     while let Some(batch) = batches.blocking_recv() {
-        for commit in &batch {
+        let count = batch.len() as u64;
+        for commit in batch {
             let buckets = spill.buckets();
+            parts.take(&commit.raw(), share);
             Record::whole(commit.raw()).put(&mut spill, |hash| bucket_of(hash, 0, buckets))?;
         }
-        meter.read(batch.len() as u64, spill.spilled());
+        meter.read(count, spill.spilled());
     }
-    Ok(spill)
+    Ok((spill, parts))
 }
 
 /// So many that each fits its worker's share of the memory.
 fn bucket_count(bytes: Option<u64>, config: &ReplayConfig) -> usize {
-    let shares = bytes.unwrap_or_default().div_ceil(config.share());
-    usize::try_from(shares).unwrap_or(BUCKETS_MAX).clamp(config.workers() * BUCKETS_PER_WORKER, BUCKETS_MAX)
+    let shares = usize::try_from(bytes.unwrap_or_default().div_ceil(config.share())).unwrap_or(BUCKETS_MAX);
+    shares
+        .min(config.buffer_bytes() / BUCKET_BUFFER_MIN)
+        .clamp(config.workers() * BUCKETS_PER_WORKER, BUCKETS_MAX)
 }
 
 fn check_space(config: &ReplayConfig, needed: u64) -> Result<(), ReplayError> {

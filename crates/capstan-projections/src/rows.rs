@@ -1,6 +1,7 @@
 //! The rows of one model in memory: read from its table, folded, written back in sets.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use crate::copy_in::CopyRows;
 use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::{Aside, Model, RowKey, Stored};
+use crate::replay::spill::name_hash;
 use crate::session::Session;
 use crate::store_error::StoreError;
 use crate::table::{Outgoing, Table, TableColumn, Write};
@@ -97,6 +99,8 @@ pub(crate) struct ModelRows<M: Model> {
     keys: Vec<M::Key>,
     /// Sum of the entries' bytes.
     bytes: usize,
+    /// Hashes of the keys whose rows are folded; `None` for all.
+    only: Option<RangeInclusive<u64>>,
 }
 
 impl<M: Model> Default for ModelRows<M> {
@@ -107,6 +111,7 @@ impl<M: Model> Default for ModelRows<M> {
             missing: HashSet::new(),
             keys: Vec::new(),
             bytes: 0,
+            only: None,
         }
     }
 }
@@ -144,8 +149,9 @@ pub(crate) trait Rows: Send + Sync {
     /// Hands over the key text of every row that was never settled, and its document; for a model with two tables, both.
     fn each_document(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError>;
     /// Number of rows in memory.
-    #[cfg(test)]
     fn len(&self) -> usize;
+    /// Drops the rows of which the hash of the key is outside, and takes no others from now on.
+    fn restrict(&mut self, hashes: RangeInclusive<u64>);
     /// Bytes of the documents as last read or written.
     fn bytes(&self) -> usize;
 }
@@ -302,6 +308,9 @@ impl<M: Model> Rows for ModelRows<M> {
         let fact = &fact.with(event);
         M::keys(fact, &mut self.keys);
         for key in self.keys.drain(..) {
+            if self.only.as_ref().is_some_and(|only| !only.contains(&name_hash(&key.to_string()))) {
+                continue;
+            }
             let entry = self.entries.entry(key.clone()).or_default();
             let sequence = fact.recorded.position.sequence();
             if entry.sequence > 0 && (entry.sequence, entry.index) >= (sequence, index) {
@@ -414,9 +423,13 @@ impl<M: Model> Rows for ModelRows<M> {
         Ok(())
     }
 
-    #[cfg(test)]
     fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    fn restrict(&mut self, hashes: RangeInclusive<u64>) {
+        self.entries.retain(|key, _| hashes.contains(&name_hash(&key.to_string())));
+        self.only = Some(hashes);
     }
 
     fn bytes(&self) -> usize {

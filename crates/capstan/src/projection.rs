@@ -29,12 +29,12 @@ pub(crate) struct ProjectionCommand {
 /// Memory, processors and disk of a rebuild or a verification.
 #[derive(Args, Clone, Debug)]
 struct ReplayArguments {
-    /// Memory for commits and rows, in MB.
+    /// Memory for commits and rows, in MB; the process takes about 48 MB more.
     #[arg(
         long,
         env = "CAPSTAN_REBUILD__MEMORY_MB",
         default_value_t = 256,
-        value_parser = clap::value_parser!(u32).range(1..),
+        value_parser = clap::value_parser!(u32).range(32..),
         global = true
     )]
     memory_mb: u32,

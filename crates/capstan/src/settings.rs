@@ -147,7 +147,10 @@ impl Settings {
         require(matches!(self.replicas, 1 | 3 | 5), "replicas: must be 1, 3 or 5");
         require((500..=3_600_000).contains(&self.engine.lease_ms), "engine.lease_ms: must be 500 to 3600000");
         require(self.engine.cancel_grace_ms >= 0, "engine.cancel_grace_ms: must not be negative");
-        require((1..=1_000_000).contains(&self.rebuild.memory_mb), "rebuild.memory_mb: must be 1 to 1000000");
+        require(
+            (32..=1_000_000).contains(&self.rebuild.memory_mb),
+            "rebuild.memory_mb: must be 32 to 1000000",
+        );
         let limits = &self.limits;
         require(
             (1_024..=1 << 20).contains(&limits.command_bytes),

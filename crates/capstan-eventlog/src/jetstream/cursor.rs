@@ -21,8 +21,11 @@ use crate::{Difference, LogIdentity, ReadError};
 
 /// Messages asked for at a time; a second request goes out when half of them have come.
 const PULL_MESSAGES: usize = 4_096;
-/// Bytes asked for at a time; two requests stay below what makes the server drop a slow connection.
+/// Most bytes asked for at a time, more than any message has; two requests stay below what makes the server drop a slow
+/// connection.
 const PULL_BYTES: usize = 16 << 20;
+/// Fewest bytes asked for at a time.
+const PULL_BYTES_MIN: usize = 256 << 10;
 /// Lifetime of one pull request.
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 /// Interval of an idle server's heartbeats.
@@ -79,6 +82,8 @@ pub(crate) struct Cursor {
     identity: Option<LogIdentity>,
     /// Number of the last message that was archived.
     archived_through: u64,
+    /// Bytes asked for at a time. They grow when a message does not fit.
+    pull_bytes: usize,
     session: Option<Session>,
 }
 
@@ -91,6 +96,8 @@ struct Session {
     losses: u64,
     /// Messages asked for that have not come yet.
     outstanding: usize,
+    /// True when no message came since a request ended.
+    is_starved: bool,
     /// The consumer's own count, dense by contract.
     consumer_sequence: u64,
     heard_at: Instant,
@@ -114,7 +121,13 @@ enum Doubt {
 impl Cursor {
     /// A cursor after the message with this number. Opening it is left to the first [`Cursor::next`], or to [`Cursor::open`].
     pub(crate) fn new(followed: Followed, sequence: u64) -> Self {
-        Self { followed, sequence, identity: None, archived_through: 0, session: None }
+        let pull_bytes = PULL_BYTES;
+        Self { followed, sequence, identity: None, archived_through: 0, pull_bytes, session: None }
+    }
+
+    /// The same with so many bytes asked for at a time; two requests are under way at once.
+    pub(crate) fn pulling(self, bytes: usize) -> Self {
+        Self { pull_bytes: bytes.clamp(PULL_BYTES_MIN, PULL_BYTES), ..self }
     }
 
     /// Number of the last message handed out.
@@ -216,6 +229,7 @@ impl Cursor {
             messages,
             losses,
             outstanding: 0,
+            is_starved: false,
             consumer_sequence: 0,
             heard_at: Instant::now(),
         };
@@ -309,7 +323,7 @@ impl Cursor {
         if session.outstanding < PULL_MESSAGES / 2 {
             let question = json!({
                 "batch": PULL_MESSAGES,
-                "max_bytes": PULL_BYTES,
+                "max_bytes": self.pull_bytes,
                 "expires": PULL_EXPIRES.as_nanos() as u64,
                 "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
             });
@@ -337,8 +351,16 @@ impl Cursor {
         let Some(session) = &mut self.session else { return Ok(None) };
         session.heard_at = Instant::now();
         if let Some(status) = message.status {
-            return session.hear(status.as_u16(), &message).map(|()| None);
+            let heard = session.hear(status.as_u16(), &message)?;
+            if heard == Heard::TooLarge {
+                // Nothing fitted the whole request: the next message is larger.
+                if std::mem::replace(&mut session.is_starved, true) {
+                    self.pull_bytes = (self.pull_bytes * 2).min(PULL_BYTES);
+                }
+            }
+            return Ok(None);
         }
+        session.is_starved = false;
         let place = message.reply.as_ref().and_then(|reply| Place::read(reply)).ok_or(Doubt::Unreadable)?;
         session.outstanding = session.outstanding.saturating_sub(1);
         session.consumer_sequence += 1;
@@ -355,7 +377,7 @@ impl Cursor {
 }
 
 impl Session {
-    fn hear(&mut self, code: u16, message: &Message) -> Result<(), Doubt> {
+    fn hear(&mut self, code: u16, message: &Message) -> Result<Heard, Doubt> {
         let number = |name: &str| -> Option<u64> {
             message.headers.as_ref().and_then(|headers| headers.get(name))?.as_str().parse().ok()
         };
@@ -366,22 +388,33 @@ impl Session {
                 Some(delivered) if delivered > self.consumer_sequence => {
                     Err(Doubt::Gap { expected: self.consumer_sequence + 1, got: delivered })
                 }
-                _ => Ok(()),
+                _ => Ok(Heard::News),
             },
             // The request has ended: by time, or because it was full.
             408 | 404 => {
                 self.outstanding = self.outstanding.saturating_sub(rest(number("Nats-Pending-Messages")));
-                Ok(())
+                Ok(Heard::News)
             }
-            409 if description.eq_ignore_ascii_case("Message Size Exceeds MaxBytes")
-                || description.eq_ignore_ascii_case("Batch Completed") =>
-            {
+            409 if description.eq_ignore_ascii_case("Message Size Exceeds MaxBytes") => {
                 self.outstanding = self.outstanding.saturating_sub(rest(number("Nats-Pending-Messages")));
-                Ok(())
+                Ok(Heard::TooLarge)
+            }
+            409 if description.eq_ignore_ascii_case("Batch Completed") => {
+                self.outstanding = self.outstanding.saturating_sub(rest(number("Nats-Pending-Messages")));
+                Ok(Heard::News)
             }
             _ => Err(Doubt::Status { code, description: description.to_owned() }),
         }
     }
+}
+
+/// What a status message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// That the consumer lives, or that a request has ended.
+    News,
+    /// That a request has ended because the next message does not fit what is left of its bytes.
+    TooLarge,
 }
 
 /// Number of messages an ended request did not deliver; without the number, all of them.

@@ -10,22 +10,26 @@ use crate::{Difference, ReadError, ScanSource, ScannedCommit, Topology};
 
 /// Most commits handed out at once.
 const BATCH_MAX: usize = 1_000;
-/// Bytes of them from which on no further one is added.
+/// Bytes of them from which on no further one is added, at most; the part of those on their way that makes one batch.
 const BATCH_BYTES_MAX: usize = 2 << 20;
+const BATCH_PART: usize = 16;
 
-/// A scan from the first commit of the log.
+/// A scan of the log.
 pub(crate) struct JetStreamScan {
     cursor: Cursor,
     topology: Topology,
     end: Position,
     /// Number of the last commit handed out.
     read: u64,
+    batch_bytes_max: usize,
 }
 
 impl JetStreamScan {
-    /// Up to `end`, with a cursor before the first commit.
-    pub(crate) fn new(cursor: Cursor, topology: Topology, end: Position) -> Self {
-        Self { cursor, topology, end, read: 0 }
+    /// Up to `end`, from where the cursor stands; about `ahead` bytes are on their way at once.
+    pub(crate) fn new(cursor: Cursor, topology: Topology, end: Position, ahead: usize) -> Self {
+        let read = cursor.sequence();
+        let batch_bytes_max = (ahead / BATCH_PART).min(BATCH_BYTES_MAX);
+        Self { cursor: cursor.pulling(ahead / 2), topology, end, read, batch_bytes_max }
     }
 
     fn take(&mut self, delivered: &Delivered) -> Result<ScannedCommit, ReadError> {
@@ -54,11 +58,11 @@ impl JetStreamScan {
 impl ScanSource for JetStreamScan {
     async fn next(&mut self) -> Result<Option<Vec<ScannedCommit>>, ReadError> {
         let mut scanned = Vec::new();
-        if self.read == self.end.sequence() {
+        if self.read >= self.end.sequence() {
             self.cursor.close().await;
         }
         let mut bytes = 0;
-        while self.read < self.end.sequence() && scanned.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+        while self.read < self.end.sequence() && scanned.len() < BATCH_MAX && bytes <= self.batch_bytes_max {
             let delivered = match self.cursor.next_ready() {
                 Some(delivered) => delivered,
                 None if !scanned.is_empty() => break,

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use capstan_envelope::{Commit, CommitHash, Position};
-use capstan_eventlog::{AppendError, Difference, EventLog, MemoryLog, ReadError, Selection};
+use capstan_eventlog::{AppendError, Difference, EventLog, MemoryLog, ReadError, SCAN_AHEAD, Selection};
 
 use crate::server::Server;
 use crate::writer::{Writer, batch, note, notes, read_to};
@@ -423,7 +423,17 @@ pub(crate) async fn a_dropped_wait_loses_nothing(log: Log) {
 }
 
 pub(crate) async fn a_scan_hands_out_what_is_stored_up_to_its_end(log: Log) {
-    assert!(log.scan(Position::START).await.unwrap().next().await.unwrap().is_none());
+    let scan = async |after, end, ahead| {
+        let mut scan = log.scan(after, end, ahead).await.unwrap();
+        let mut scanned = Vec::new();
+        while let Some(batch) = scan.next().await.unwrap() {
+            assert!(!batch.is_empty());
+            scanned.extend(batch.iter().map(|commit| commit.raw().decode().unwrap()));
+        }
+        assert!(scan.next().await.unwrap().is_none());
+        scanned
+    };
+    assert_eq!(scan(Position::START, Position::START, SCAN_AHEAD).await, []);
     let (mut one, mut other) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
     for index in 0..1_500 {
         let writer = if index % 3 == 0 { &mut one } else { &mut other };
@@ -432,18 +442,25 @@ pub(crate) async fn a_scan_hands_out_what_is_stored_up_to_its_end(log: Log) {
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
     let all = read_to(&mut tail, 1_500).await;
     for end in [Position::START, all[0].position, all[1_200].position, all[1_499].position] {
-        let mut scan = log.scan(end).await.unwrap();
-        let mut scanned = Vec::new();
-        while let Some(batch) = scan.next().await.unwrap() {
-            assert!(!batch.is_empty());
-            scanned.extend(batch.iter().map(|commit| commit.raw().decode().unwrap()));
+        for after in [Position::START, all[0].position, all[700].position] {
+            let range = after.sequence() as usize..end.sequence().max(after.sequence()) as usize;
+            assert_eq!(scan(after, end, SCAN_AHEAD).await, all[range]);
         }
-        assert_eq!(scanned, all[..end.sequence() as usize]);
-        assert!(scan.next().await.unwrap().is_none());
     }
-    let mut scan = log.scan(foreign(1)).await.unwrap();
-    let difference = scan.next().await.unwrap_err();
+    let mut other_end = log.scan(Position::START, foreign(1), SCAN_AHEAD).await.unwrap();
+    let difference = other_end.next().await.unwrap_err();
     assert!(matches!(difference, ReadError::Diverged { difference: Difference::OtherCommit, .. }));
+    let other_start = log.scan(foreign(1), all[1_200].position, SCAN_AHEAD).await.unwrap_err();
+    assert!(matches!(other_start, ReadError::Diverged { difference: Difference::OtherCommit, .. }));
+
+    // Some larger than what is asked for at a time.
+    let mut large = Vec::new();
+    for kilobytes in [300, 1, 1, 900, 200, 100, 700, 1] {
+        large.push(other.write(&*log, &"x".repeat(kilobytes << 10)).await);
+    }
+    for ahead in [0, 1 << 20] {
+        assert_eq!(scan(all[1_499].position, large[7].position, ahead).await, large);
+    }
 }
 
 pub(crate) async fn a_start_beyond_the_end_is_refused(log: Log) {

@@ -417,7 +417,7 @@ mod tests {
         };
         let position = Position::new(position, CommitHash::NONE);
         let recorded = Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit };
-        Arrived { commits: vec![Decoded::new(recorded)], position, caught_up: false }
+        Arrived { commits: vec![Decoded::new(recorded)], caught_up: false }
     }
 
     #[tokio::test]

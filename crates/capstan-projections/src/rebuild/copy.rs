@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::RebuildError;
 use crate::catalogue::{ReadModel, model};
-use crate::copy_in::{COPY_BYTES, CopyIn};
+use crate::copy_in::CopyIn;
 use crate::generation;
 use crate::read_models::ReadModels;
+use crate::replay::config::ReplayConfig;
 use crate::replay::progress::Meter;
 use crate::replay::{ReplayError, TakeRows};
 use crate::rows::Rows;
@@ -21,9 +23,13 @@ use crate::store_error::StoreError;
 /// Pieces of rows that wait for each COPY.
 const PIECES: usize = 2;
 
+/// Bytes that one permit of the memory for encoded rows stands for.
+const PERMIT: usize = 1024;
+
 /// Something a COPY is fed.
 enum Piece {
-    Rows(Bytes),
+    /// Encoded rows, with their part of the memory for such.
+    Rows(Bytes, OwnedSemaphorePermit),
     /// Without it, a COPY that is fed no longer is taken back.
     End,
 }
@@ -31,6 +37,11 @@ enum Piece {
 /// The tables while they are filled.
 pub(super) struct Filling {
     feeds: HashMap<&'static str, mpsc::Sender<Piece>>,
+    /// Memory for encoded rows, of all tables together.
+    room: Arc<Semaphore>,
+    room_permits: usize,
+    piece_bytes: usize,
+    runtime: Handle,
     meter: Arc<Meter>,
 }
 
@@ -53,6 +64,7 @@ impl Filling {
         read_models: &ReadModels,
         schema: &str,
         models: &[&'static ReadModel],
+        config: &ReplayConfig,
         meter: &Arc<Meter>,
     ) -> (Arc<Self>, Vec<Copy>) {
         let mut feeds = HashMap::new();
@@ -76,7 +88,23 @@ impl Filling {
             });
             copies.push(Copy { model, task: AbortOnDropHandle::new(task) });
         }
-        (Arc::new(Self { feeds, meter: Arc::clone(meter) }), copies)
+        let room_permits = (config.encoded_bytes() / PERMIT).clamp(1, Semaphore::MAX_PERMITS);
+        let filling = Self {
+            feeds,
+            room: Arc::new(Semaphore::new(room_permits)),
+            room_permits,
+            piece_bytes: config.piece_bytes(),
+            runtime: Handle::current(),
+            meter: Arc::clone(meter),
+        };
+        (Arc::new(filling), copies)
+    }
+
+    /// Feeds a COPY, once there is room; false when it takes no more.
+    fn feed(&self, feed: &mpsc::Sender<Piece>, piece: Bytes) -> bool {
+        let permits = (piece.len() / PERMIT + 1).min(self.room_permits) as u32;
+        let room = self.runtime.block_on(Arc::clone(&self.room).acquire_many_owned(permits));
+        room.is_ok_and(|room| feed.blocking_send(Piece::Rows(piece, room)).is_ok())
     }
 
     /// Ends the COPY into each of these tables.
@@ -94,14 +122,14 @@ impl TakeRows for Filling {
         let Some(feed) = self.feeds.get(rows.name()) else { return Ok(()) };
         let mut is_taken = true;
         let mut feed_with = |feed: &mpsc::Sender<Piece>, piece| {
-            is_taken &= feed.blocking_send(Piece::Rows(piece)).is_ok();
+            is_taken &= self.feed(feed, piece);
             is_taken
         };
         let aside = model(rows.name()).and_then(|model| (model.aside)());
         if let Some(feed) = aside.and_then(|(table, _)| self.feeds.get(table)) {
-            rows.encode_aside(COPY_BYTES, &mut |piece, _| feed_with(feed, piece))?;
+            rows.encode_aside(self.piece_bytes, &mut |piece, _| feed_with(feed, piece))?;
         }
-        let copied = rows.encode(COPY_BYTES, &mut |piece, _| feed_with(feed, piece))?;
+        let copied = rows.encode(self.piece_bytes, &mut |piece, _| feed_with(feed, piece))?;
         self.meter.rows(copied);
         if is_taken { Ok(()) } else { Err(ReplayError::NotTaken) }
     }
@@ -125,7 +153,7 @@ async fn fill(
     let mut copy = CopyIn::begin(client, sql.as_str()).await.map_err(failed)?;
     loop {
         match pieces.recv().await {
-            Some(Piece::Rows(rows)) => copy.send(rows).await.map_err(failed)?,
+            Some(Piece::Rows(rows, _room)) => copy.send(rows).await.map_err(failed)?,
             Some(Piece::End) => break,
             None => return Err(ReplayError::NotTaken.into()),
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_contract::causes::explain;
-use capstan_eventlog::Archived;
 
 use super::RebuildError;
 use super::copy::{Copy, Filling};
@@ -15,10 +14,10 @@ use crate::config::ProjectorConfig;
 use crate::fold::Fold;
 use crate::generation::{self, Schemas};
 use crate::read_models::ReadModels;
-use crate::replay::bucket::{Deferred, Folded, Oversized, fold_buckets};
+use crate::replay::bucket::{Folded, Oversized, fold_buckets, next_batch};
+use crate::replay::parked::ParkedAside;
 use crate::replay::progress::{Meter, ReplayStep};
 use crate::replay::spanning::fold_spanning;
-use crate::replay::spill::Spill;
 use crate::replay::tally::{Refusals, Tally};
 use crate::replay::{Aside, ReplayError, ReplayModels, TakeRows};
 use crate::session::Session;
@@ -43,6 +42,8 @@ pub(super) struct Fill<'a> {
 pub(super) struct Filled {
     /// What became of the commits.
     pub(super) tally: Tally,
+    /// Those that are parked.
+    pub(super) parked: ParkedAside,
     /// Time since the beginning at which the last bucket was folded.
     pub(super) folded_at: Duration,
 }
@@ -75,13 +76,14 @@ impl Fill<'_> {
         let models = ReplayModels::new(self.models);
         let replay = &self.config.replay;
         self.meter.begin_folding(aside.spill.buckets(), self.models.len());
-        let (filling, copies) = Filling::begin(self.read_models, self.schema, self.models, self.meter);
+        let (filling, copies) =
+            Filling::begin(self.read_models, self.schema, self.models, replay, self.meter);
         let (spanning, by_stream): (Vec<Copy>, Vec<Copy>) =
             copies.into_iter().partition(|copy| copy.model.spans_streams);
         let rows: Arc<dyn TakeRows> = filling.clone();
         let folding =
             fold_buckets(aside, &models, replay, Oversized::Defer, refusals, &rows, self.meter).await;
-        let Folded { mut tally, deferred, spanning: mut spanned } = match folding {
+        let mut folded = match folding {
             Err(ReplayError::NotTaken) => {
                 drop((filling, rows));
                 return Err(failure_of(by_stream).await);
@@ -94,9 +96,8 @@ impl Fill<'_> {
         for copy in by_stream {
             copy.done().await?;
         }
-        for stream in deferred {
-            tally.absorb(self.fold_deferred(&stream, aside.archived, &models, &mut spanned).await?);
-        }
+        self.fold_deferred(aside, &models, &mut folded).await?;
+        let Folded { tally, parked, spanning: spanned, .. } = folded;
         let (taker, all, config) = (Arc::clone(&rows), models.clone(), replay.clone());
         let folding = tokio::task::spawn_blocking(move || fold_spanning(&spanned, &all, &*taker, &config));
         match folding.await? {
@@ -110,31 +111,36 @@ impl Fill<'_> {
         for copy in spanning {
             copy.done().await?;
         }
-        Ok(Filled { tally, folded_at })
+        Ok(Filled { tally, parked, folded_at })
     }
 
-    /// Folds a stream that is too large for a worker onto the finished tables.
+    /// Folds the streams that are too large for a worker onto the finished tables.
     async fn fold_deferred(
         &self,
-        stream: &Deferred,
-        archived: Archived,
+        aside: &Aside,
         models: &ReplayModels,
-        spanned: &mut Spill,
-    ) -> Result<Tally, RebuildError> {
+        folded: &mut Folded,
+    ) -> Result<(), RebuildError> {
         let replay = &self.config.replay;
-        let fold = Fold::for_models(|name| models.takes(name)).of(archived);
-        let mut onto = Onto::new(self.schemas.clone(), fold);
-        let mut tally = Tally::new(&models.spanning, Arc::default());
-        let (mut commits, mut bucket) = (stream.commits(), None);
-        loop {
-            let batch = commits.next(self.config.batch_commits_max, replay)?;
-            if batch.is_empty() {
-                return Ok(tally);
+        let Folded { tally: total, parked, deferred, spanning } = folded;
+        for stream in 0..deferred.buckets() {
+            let fold = Fold::for_models(|name| models.takes(name)).of(aside.archived);
+            let mut onto = Onto::new(self.schemas.clone(), fold, replay);
+            let mut tally = Tally::new(&models.spanning, Arc::default());
+            let mut commits = deferred.read(stream, replay.batch_bytes());
+            loop {
+                let batch = next_batch(&mut commits, self.config.batch_commits_max, replay)?;
+                if batch.is_empty() {
+                    break;
+                }
+                onto.apply(self.session, &batch, &mut tally).await?;
+                parked.put(tally.parking.drain(..))?;
+                let put = tally.spanning.put_aside(spanning, &aside.parts);
+                put.map_err(|source| replay.failed(source))?;
             }
-            onto.apply(self.session, &batch, &mut tally).await?;
-            let put = tally.spanning.put_aside(spanned, &mut bucket);
-            put.map_err(|source| replay.failed(source))?;
+            total.absorb(tally, parked)?;
         }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use super::RebuildError;
 use crate::fact::Decoded;
 use crate::fold::{Fold, Unfoldable};
 use crate::generation::Schemas;
+use crate::replay::config::ReplayConfig;
 use crate::replay::tally::Tally;
 use crate::rows::Batch;
 use crate::session::Session;
@@ -20,8 +21,8 @@ pub(super) struct Onto {
 }
 
 impl Onto {
-    pub(super) fn new(schemas: Schemas, fold: Fold) -> Self {
-        Self { schemas, fold }
+    pub(super) fn new(schemas: Schemas, fold: Fold, config: &ReplayConfig) -> Self {
+        Self { schemas, fold: fold.keeping(config.cached()) }
     }
 
     /// Folds commits in order, in one transaction unless a row is refused.

@@ -26,9 +26,6 @@ use crate::rows::Rows;
 use crate::session::Session;
 use crate::store_error::{StoreError, refused_data};
 
-/// Bytes of a bucket read at once.
-const PIECE: usize = 1024 * 1024;
-
 /// The first refused commit of each stream that has one and is not known for it.
 pub(super) async fn find(
     fill: &Fill<'_>,
@@ -38,6 +35,7 @@ pub(super) async fn find(
     let models = ReplayModels::new(fill.models);
     let check = Arc::new(Check {
         schema: tables(fill, &models.by_stream).await?,
+        batch_bytes: fill.config.replay.batch_bytes(),
         session: tokio::sync::Mutex::new(fill.read_models.session().await?),
         runtime: Handle::current(),
         refused: Mutex::default(),
@@ -55,29 +53,32 @@ pub(super) async fn find(
     written.extend(heads().iter().filter(|needed| !models.takes(needed.name)));
     let schema = tables(fill, &written).await?;
     let schemas: Schemas = written.iter().map(|model| (model.name.to_owned(), schema.clone())).collect();
+    let replay = &fill.config.replay;
     for (bucket, streams) in streams {
         let fold = Fold::for_models(|name| written.iter().any(|model| model.name == name));
-        let mut onto = Onto::new(schemas.clone(), fold.of(aside.archived));
+        let mut onto = Onto::new(schemas.clone(), fold.of(aside.archived), replay);
         let mut tally = Tally::new(&[], Arc::default());
-        let mut batch = Vec::new();
-        let mut records = aside.spill.read(bucket, PIECE);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut records = aside.spill.read(bucket, replay.batch_bytes());
         loop {
-            let record = Record::take(&mut records).map_err(|source| fill.config.replay.failed(source))?;
+            let record = Record::take(&mut records).map_err(|source| replay.failed(source))?;
             let is_last = record.is_none();
             if let Some(record) = record.filter(|record| streams.contains(record.raw.stream)) {
+                bytes += record.raw.payload.len();
                 batch.push(decode(&record)?);
             }
-            if is_last || batch.len() >= fill.config.batch_commits_max {
+            let is_full = batch.len() >= fill.config.batch_commits_max || bytes >= replay.batch_bytes();
+            if is_last || is_full {
                 onto.apply(fill.session, &batch, &mut tally).await?;
-                batch.clear();
+                (batch, bytes) = (Vec::new(), 0);
+                for parking in tally.parking.drain(..) {
+                    let (stream, at) = parking.reason();
+                    found.entry(stream).or_insert(at);
+                }
             }
             if is_last {
                 break;
             }
-        }
-        for parking in tally.parking {
-            let (stream, at) = parking.reason();
-            found.entry(stream).or_insert(at);
         }
     }
     Ok(found)
@@ -100,7 +101,7 @@ fn streams_of(
 ) -> Result<HashMap<usize, HashSet<String>>, ReplayError> {
     let mut streams: HashMap<usize, HashSet<String>> = HashMap::new();
     for bucket in 0..aside.spill.buckets() {
-        let mut records = aside.spill.read(bucket, PIECE);
+        let mut records = aside.spill.read(bucket, fill.config.replay.batch_bytes());
         while let Some(Record { raw, .. }) =
             Record::take(&mut records).map_err(|source| fill.config.replay.failed(source))?
         {
@@ -115,6 +116,8 @@ fn streams_of(
 /// Tables with keys and indexes, and the rows they refused.
 struct Check {
     schema: String,
+    /// Bytes of rows that are written at once.
+    batch_bytes: usize,
     session: tokio::sync::Mutex<Session>,
     runtime: Handle,
     /// Numbers of the commits the refused rows were last folded from.
@@ -125,19 +128,26 @@ impl TakeRows for Check {
     fn take(&self, rows: &dyn Rows) -> Result<(), ReplayError> {
         let Some(model) = model(rows.name()) else { return Ok(()) };
         for (index, (table, columns)) in model.tables().into_iter().enumerate() {
-            let mut encoded = Vec::new();
-            let mut take = |row, sequence| {
+            let sql =
+                format!("COPY {}.{table} ({}) FROM STDIN (FORMAT binary)", self.schema, columns.join(", "));
+            let (mut encoded, mut bytes, mut written) = (Vec::new(), 0, Ok(()));
+            let mut take = |row: Bytes, sequence| {
+                bytes += row.len();
                 encoded.push((row, sequence));
-                true
+                if bytes >= self.batch_bytes {
+                    written = self.runtime.block_on(self.write(&sql, &encoded));
+                    (encoded, bytes) = (Vec::new(), 0);
+                }
+                written.is_ok()
             };
             if index == 0 {
                 rows.encode(0, &mut take)?
             } else {
                 rows.encode_aside(0, &mut take)?
             };
-            let sql =
-                format!("COPY {}.{table} ({}) FROM STDIN (FORMAT binary)", self.schema, columns.join(", "));
-            let written = self.runtime.block_on(self.write(&sql, &encoded));
+            if written.is_ok() {
+                written = self.runtime.block_on(self.write(&sql, &encoded));
+            }
             written.map_err(|source| StoreError::Postgres { model: model.name, source })?;
         }
         Ok(())

@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use capstan_eventlog::Archived;
-
 use super::config::ReplayConfig;
+use super::parked::ParkedAside;
 use super::progress::Meter;
 use super::record::Record;
 use super::spill::{Records, Spill, bucket_of};
@@ -15,8 +14,6 @@ use crate::commits::unknown_event;
 use crate::fact::Decoded;
 use crate::fold::Fold;
 
-/// Bytes of a bucket read at once.
-const PIECE: usize = 1024 * 1024;
 /// Splits of a bucket after which it is folded whatever its size.
 const LEVELS_MAX: u32 = 8;
 
@@ -33,43 +30,27 @@ pub(crate) enum Oversized {
 pub(crate) struct Folded {
     /// What became of the commits.
     pub(crate) tally: Tally,
-    /// Streams that were not folded.
-    pub(crate) deferred: Vec<Deferred>,
-    /// What the models over several streams read: one bucket for each one folded.
+    /// Commits that are parked.
+    pub(crate) parked: ParkedAside,
+    /// Streams that were not folded, one in each bucket.
+    pub(crate) deferred: Spill,
+    /// What the models over several streams read, by part of the log.
     pub(crate) spanning: Spill,
 }
 
-/// A stream that was not folded.
-pub(crate) struct Deferred {
-    spill: Spill,
-}
-
-impl Deferred {
-    /// Its commits in order.
-    pub(crate) fn commits(&self) -> DeferredCommits<'_> {
-        DeferredCommits { records: self.spill.read(0, PIECE) }
+/// The next commits of a bucket, at most `max`, and not many more bytes than are read at once; none at the end.
+pub(crate) fn next_batch(
+    records: &mut Records<'_>,
+    max: usize,
+    config: &ReplayConfig,
+) -> Result<Vec<Decoded>, ReplayError> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while batch.len() < max && bytes < config.batch_bytes() {
+        let Some(record) = Record::take(records).map_err(|source| config.failed(source))? else { break };
+        bytes += record.raw.payload.len();
+        batch.push(decode(&record)?);
     }
-}
-
-/// The commits of a stream that was not folded.
-pub(crate) struct DeferredCommits<'a> {
-    records: Records<'a>,
-}
-
-impl DeferredCommits<'_> {
-    /// The next commits, at most `max`, and not many more bytes than are read at once; none at the end.
-    pub(crate) fn next(&mut self, max: usize, config: &ReplayConfig) -> Result<Vec<Decoded>, ReplayError> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < max && bytes < PIECE {
-            let Some(record) = Record::take(&mut self.records).map_err(|source| config.failed(source))?
-            else {
-                break;
-            };
-            bytes += record.raw.payload.len();
-            batch.push(decode(&record)?);
-        }
-        Ok(batch)
-    }
+    Ok(batch)
 }
 
 /// Decodes a commit of which this build must know all events.
@@ -94,7 +75,6 @@ pub(crate) async fn fold_buckets(
     let workers = config.workers();
     let folding = Arc::new(Folding {
         share: config.share(),
-        archived: aside.archived,
         config: config.clone(),
         models: models.clone(),
         oversized,
@@ -105,8 +85,9 @@ pub(crate) async fn fold_buckets(
         alone: Mutex::new(()),
         folded: Mutex::new(Folded {
             tally: Tally::new(&[], Arc::clone(refusals)),
-            deferred: Vec::new(),
-            spanning: Spill::new(config.directory.clone(), config.buffer_bytes(), 0),
+            parked: ParkedAside::new(config),
+            deferred: Spill::new(config.directory.clone(), config.aside_bytes(), 0),
+            spanning: Spill::new(config.directory.clone(), config.aside_bytes(), aside.parts.count()),
         }),
     });
     let threads: Vec<_> = (0..workers)
@@ -131,7 +112,6 @@ pub(crate) async fn fold_buckets(
 
 struct Folding {
     share: u64,
-    archived: Archived,
     config: ReplayConfig,
     models: ReplayModels,
     oversized: Oversized,
@@ -152,7 +132,7 @@ impl Folding {
             if bucket >= aside.spill.buckets() {
                 return Ok(());
             }
-            let folded = self.fold_or_split(&aside.spill, bucket, 1);
+            let folded = self.fold_or_split(aside, &aside.spill, bucket, 1);
             if folded.is_err() {
                 self.next.store(usize::MAX / 2, Ordering::Relaxed);
                 return folded;
@@ -160,53 +140,63 @@ impl Folding {
         }
     }
 
-    fn fold_or_split(&self, spill: &Spill, bucket: usize, level: u32) -> Result<(), ReplayError> {
+    fn fold_or_split(
+        &self,
+        aside: &Aside,
+        spill: &Spill,
+        bucket: usize,
+        level: u32,
+    ) -> Result<(), ReplayError> {
         let bytes = spill.bytes(bucket);
         if bytes <= self.share {
-            return self.fold(spill, bucket);
+            return self.fold(aside, spill, bucket);
         }
         if spill.has_one_name(bucket) {
             return match self.oversized {
                 Oversized::Defer => self.defer(spill, bucket),
                 Oversized::FoldAlone => {
                     let _alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-                    self.fold(spill, bucket)
+                    self.fold(aside, spill, bucket)
                 }
             };
         }
         if level > LEVELS_MAX {
-            return self.fold(spill, bucket);
+            return self.fold(aside, spill, bucket);
         }
         // Twice as many as would fit: they are not equally large.
         let count = usize::try_from(bytes.div_ceil(self.share) * 2).unwrap_or(usize::MAX).clamp(2, 256);
-        let mut parts = self.empty_spill(count);
-        let mut records = spill.read(bucket, PIECE);
-        while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {
-            record
-                .put(&mut parts, |hash| bucket_of(hash, level, count))
-                .map_err(|source| self.config.failed(source))?;
+        let memory_max = usize::try_from(self.share).unwrap_or(usize::MAX);
+        let mut parts = Spill::new(self.config.directory.clone(), memory_max, count);
+        let failed = |source| self.config.failed(source);
+        let mut records = spill.read(bucket, self.config.batch_bytes());
+        while let Some(record) = Record::take(&mut records).map_err(failed)? {
+            record.put(&mut parts, |hash| bucket_of(hash, level, count)).map_err(failed)?;
         }
+        drop(records);
+        // The memory is needed for their rows.
+        parts.write().map_err(failed)?;
         self.meter.split(count);
-        (0..count).try_for_each(|part| self.fold_or_split(&parts, part, level + 1))
+        (0..count).try_for_each(|part| self.fold_or_split(aside, &parts, part, level + 1))
     }
 
-    /// Keeps a stream in a file of its own.
+    /// Keeps a stream for later.
     fn defer(&self, spill: &Spill, bucket: usize) -> Result<(), ReplayError> {
-        let mut own = self.empty_spill(1);
-        let mut records = spill.read(bucket, PIECE);
-        while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {
-            record.put(&mut own, |_| 0).map_err(|source| self.config.failed(source))?;
+        let failed = |source| self.config.failed(source);
+        let mut records = spill.read(bucket, self.config.batch_bytes());
+        let deferred = &mut self.folded().deferred;
+        let own = deferred.add_bucket();
+        while let Some(record) = Record::take(&mut records).map_err(failed)? {
+            record.put(deferred, |_| own).map_err(failed)?;
         }
-        self.folded().deferred.push(Deferred { spill: own });
         self.meter.folded();
         Ok(())
     }
 
-    fn fold(&self, spill: &Spill, bucket: usize) -> Result<(), ReplayError> {
+    fn fold(&self, aside: &Aside, spill: &Spill, bucket: usize) -> Result<(), ReplayError> {
         let fold = Fold::for_models(|name| self.models.takes(name));
-        let mut fold = fold.of(self.archived);
+        let mut fold = fold.of(aside.archived);
         let mut tally = Tally::new(&self.models.spanning, Arc::clone(&self.refusals));
-        let mut records = spill.read(bucket, PIECE);
+        let mut records = spill.read(bucket, self.config.batch_bytes());
         while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {
             let decoded = decode(&record)?;
             if !tally.holds_back(&decoded) {
@@ -214,29 +204,24 @@ impl Folding {
                 tally.count(&decoded, folded)?;
             }
         }
+        drop(records);
         for rows in fold.into_written() {
             self.rows.take(&*rows)?;
         }
-        self.finish(tally)?;
+        self.finish(aside, tally)?;
         self.meter.folded();
         Ok(())
     }
 
-    fn finish(&self, mut tally: Tally) -> Result<(), ReplayError> {
+    fn finish(&self, aside: &Aside, mut tally: Tally) -> Result<(), ReplayError> {
         let mut folded = self.folded();
-        let put = tally.spanning.put_aside(&mut folded.spanning, &mut None);
+        let Folded { tally: total, parked, spanning, .. } = &mut *folded;
+        let put = tally.spanning.put_aside(spanning, &aside.parts);
         put.map_err(|source| self.config.failed(source))?;
-        folded.tally.absorb(tally);
-        Ok(())
+        total.absorb(tally, parked)
     }
 
     fn folded(&self) -> std::sync::MutexGuard<'_, Folded> {
         self.folded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn empty_spill(&self, buckets: usize) -> Spill {
-        // A part of the share: its bucket is not in memory, and is larger.
-        let memory_max = usize::try_from(self.share / 4).unwrap_or(usize::MAX);
-        Spill::new(self.config.directory.clone(), memory_max, buckets)
     }
 }

@@ -6,17 +6,24 @@ use std::sync::Arc;
 
 use super::ReplayError;
 use super::progress::ReplayProgress;
+use crate::copy_in::COPY_BYTES;
+use crate::fold::Cached;
 
 /// Called a few times a second while the log is replayed, and whenever a step begins.
 pub type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
 
 /// Bytes that the rows and the state of a folded commit take for each byte of its stored text, rounded up.
-const ROW_FACTOR: u64 = 4;
+const ROW_FACTOR: usize = 4;
+/// Bytes of a row of a model over several streams, rounded up.
+const SPANNING_ROW: usize = 1024;
+/// Bytes of a row in the cache of a fold onto tables, besides its document.
+const CACHED_ROW: usize = 1024;
 
 /// Memory, processors and disk of a rebuild or a verification.
 #[derive(Clone)]
 pub struct ReplayConfig {
-    /// Bytes of commits and rows held in memory, of all workers together. Default 256 MiB.
+    /// Bytes of commits and rows held in memory, of all workers together and whatever the sizes of commits are; the parts
+    /// below are divided among what holds them. Default 256 MiB. The process takes [`ReplayConfig::BESIDES`] more.
     pub memory_bytes: usize,
     /// Number of workers that fold; 0, the default, for one on each processor.
     pub workers: usize,
@@ -39,15 +46,54 @@ impl Default for ReplayConfig {
 }
 
 impl ReplayConfig {
+    /// Bytes of the process besides: the executable, its threads and connections, and what the allocator rounds up.
+    pub const BESIDES: usize = 48 * 1024 * 1024;
+
     /// Number of workers.
     pub(crate) fn workers(&self) -> usize {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         if self.workers == 0 { processors() } else { self.workers }
     }
 
-    /// Bytes of commits kept in memory before they are written to the file.
+    /// Bytes of the log on their way to be put aside: an eighth, and half as much in batches.
+    pub(crate) fn ahead(&self) -> usize {
+        self.memory_bytes / 8
+    }
+
+    /// Bytes of commits kept in memory before they are written to the file: an eighth.
     pub(crate) fn buffer_bytes(&self) -> usize {
         self.memory_bytes / 8
+    }
+
+    /// The same for what is put aside while buckets are folded, each of three kinds: a 32nd.
+    pub(crate) fn aside_bytes(&self) -> usize {
+        self.memory_bytes / 32
+    }
+
+    /// Bytes of encoded rows on their way to the tables: an eighth.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        self.memory_bytes / 8
+    }
+
+    /// Bytes of rows that are sent to a table at once, unless a single row has more.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        (self.memory_bytes / 512).clamp(16 * 1024, COPY_BYTES)
+    }
+
+    /// Bytes of commits that are read at once, or folded onto tables at once.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        (self.memory_bytes / 64).clamp(1, 1024 * 1024)
+    }
+
+    /// What of the rows of finished tables is kept in memory.
+    pub(crate) fn cached(&self) -> Cached {
+        let part = self.memory_bytes / 16;
+        Cached { bytes_max: part / ROW_FACTOR, rows_max: part / CACHED_ROW }
+    }
+
+    /// Rows of models over several streams that are folded at once.
+    pub(crate) fn spanning_rows_max(&self) -> usize {
+        (self.memory_bytes / 4 / SPANNING_ROW).max(1)
     }
 
     /// An error of the file in the directory.
@@ -55,9 +101,9 @@ impl ReplayConfig {
         ReplayError::Spill { directory: self.directory.clone(), source }
     }
 
-    /// Bytes of commits that a worker may fold at once.
+    /// Bytes of commits that a worker may fold at once: with their rows, all workers have half of the memory.
     pub(crate) fn share(&self) -> u64 {
-        (self.memory_bytes as u64 / (self.workers() as u64 * ROW_FACTOR)).max(1)
+        (self.memory_bytes / (2 * self.workers() * ROW_FACTOR)).max(1) as u64
     }
 }
 

@@ -68,12 +68,6 @@ impl<'a> Record<'a> {
         };
         read().map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a record is damaged"))
     }
-
-    /// The number of the next commit, without taking it.
-    pub(crate) fn peek_sequence(records: &mut Records<'_>) -> io::Result<Option<u64>> {
-        let number = |record: &[u8]| Some(u64::from_le_bytes(record.first_chunk().copied()?));
-        Ok(records.peek()?.and_then(number))
-    }
 }
 
 #[cfg(test)]
@@ -96,10 +90,8 @@ mod tests {
             record.put(&mut spill, |hash| usize::from(hash == name_hash("dev.task.1"))).unwrap();
         }
         let mut records = spill.read(1, 16);
-        assert_eq!(Record::peek_sequence(&mut records).unwrap(), Some(u64::MAX));
         assert_eq!(Record::take(&mut records).unwrap(), Some(part));
         assert_eq!(Record::take(&mut records).unwrap(), Some(empty));
         assert_eq!(Record::take(&mut records).unwrap(), None);
-        assert_eq!(Record::peek_sequence(&mut records).unwrap(), None);
     }
 }

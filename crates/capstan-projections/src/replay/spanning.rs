@@ -1,7 +1,5 @@
 //! The models whose rows take from several streams: folded from their own commits, in the order of the log.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io;
 
 use capstan_envelope::{Commit, CommitHash, Position, Recorded};
@@ -10,15 +8,42 @@ use chrono::{DateTime, Utc};
 
 use super::config::ReplayConfig;
 use super::record::Record;
-use super::spill::{Records, Spill};
+use super::spill::Spill;
 use super::{ReplayError, ReplayModels, TakeRows};
 use crate::catalogue::ReadModel;
 use crate::fact::{Decoded, Fact};
 use crate::rows::Rows;
 
-/// Bytes read at once from all buckets together, and the least from one.
-const PIECES: usize = 16 * 1024 * 1024;
-const PIECE_MIN: usize = 4 * 1024;
+/// Parts of the log that are each about a worker's share, so that what is kept of one can be brought into its order in memory.
+#[derive(Debug, Default)]
+pub(crate) struct LogParts {
+    /// Number of the first commit of each part.
+    starts: Vec<u64>,
+    /// Bytes of the last one so far.
+    bytes: u64,
+}
+
+impl LogParts {
+    /// Takes the next commit of the log.
+    pub(crate) fn take(&mut self, raw: &RawCommit<'_>, share: u64) {
+        let bytes = raw.payload.len() as u64;
+        if self.starts.is_empty() || self.bytes + bytes > share {
+            self.starts.push(raw.sequence);
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+    }
+
+    /// Number of parts.
+    pub(crate) fn count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The part that has the commit with this number.
+    fn of(&self, sequence: u64) -> usize {
+        self.starts.partition_point(|start| *start <= sequence).saturating_sub(1)
+    }
+}
 
 /// Commits with what the models over several streams read of them.
 pub(crate) struct SpanningCommits {
@@ -75,74 +100,83 @@ impl SpanningCommits {
         Ok(())
     }
 
-    /// Puts them aside in a bucket, behind what it holds of their streams.
-    pub(crate) fn put_aside(&mut self, spill: &mut Spill, bucket: &mut Option<usize>) -> io::Result<()> {
+    /// Puts them aside, each with those of its part of the log.
+    pub(crate) fn put_aside(&mut self, spill: &mut Spill, parts: &LogParts) -> io::Result<()> {
         for Part { sequence, recorded_at, stream, expected, payload, hash } in self.kept.drain(..) {
-            let bucket = *bucket.get_or_insert_with(|| spill.add_bucket());
             let raw = RawCommit { sequence, recorded_at, stream: &stream, expected, payload: &payload };
-            Record { raw, hash }.put(spill, |_| bucket)?;
+            Record { raw, hash }.put(spill, |_| parts.of(sequence))?;
         }
         Ok(())
     }
 }
 
-/// Folds what was put aside and hands over the rows. Holds all rows of these models at once.
+/// Folds what was put aside and hands over the rows. When they are too many for the memory, some of them are folded first,
+/// and what was put aside is read again for the others.
 pub(crate) fn fold_spanning(
     spill: &Spill,
     models: &ReplayModels,
     taker: &dyn TakeRows,
     config: &ReplayConfig,
 ) -> Result<(), ReplayError> {
+    let mut first = 0;
+    loop {
+        let (folded, last) = fold_some(spill, models, first, config)?;
+        folded.iter().try_for_each(|rows| taker.take(&**rows))?;
+        match last.checked_add(1) {
+            Some(next) => first = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Folds the rows with keys whose hashes are `first` to some other, which is returned: so many that they fit.
+fn fold_some(
+    spill: &Spill,
+    models: &ReplayModels,
+    first: u64,
+    config: &ReplayConfig,
+) -> Result<(Vec<Box<dyn Rows>>, u64), ReplayError> {
+    let mut last = u64::MAX;
     let mut folded: Vec<Box<dyn Rows>> = models.spanning.iter().map(|model| (model.rows)()).collect();
-    let piece = (PIECES / spill.buckets().max(1)).clamp(PIECE_MIN, 64 * 1024);
-    let failed = |source| config.failed(source);
-    let mut merged = Merged::begin(spill, piece).map_err(failed)?;
-    while let Some(part) = merged.next().map_err(failed)? {
-        let decoded = Decoded::new(part?);
-        // It was decoded before.
-        let Ok(events) = &decoded.events else { continue };
-        for (index, event) in events.iter().enumerate() {
-            let fact = Fact::alone(&decoded.recorded, event);
-            for rows in &mut folded {
-                rows.fold(&fact, index);
+    let restrict = |folded: &mut Vec<Box<dyn Rows>>, last| {
+        for rows in folded {
+            rows.restrict(first..=last);
+        }
+    };
+    if first > 0 {
+        restrict(&mut folded, last);
+    }
+    for part in 0..spill.buckets() {
+        for recorded in in_order(spill, part, config)? {
+            let decoded = Decoded::new(recorded);
+            // It was decoded before.
+            let Ok(events) = &decoded.events else { continue };
+            for (index, event) in events.iter().enumerate() {
+                let fact = Fact::alone(&decoded.recorded, event);
+                for rows in &mut folded {
+                    rows.fold(&fact, index);
+                }
+            }
+            while folded.iter().map(|rows| rows.len()).sum::<usize>() > config.spanning_rows_max()
+                && last > first
+            {
+                last = first + (last - first) / 2;
+                restrict(&mut folded, last);
             }
         }
     }
-    folded.iter().try_for_each(|rows| taker.take(&**rows))
+    Ok((folded, last))
 }
 
-/// The commits of several buckets, merged into log order.
-struct Merged<'a> {
-    buckets: Vec<Records<'a>>,
-    /// Number of each bucket's next commit, with the bucket; the smallest first.
-    next: BinaryHeap<Reverse<(u64, usize)>>,
-}
-
-impl<'a> Merged<'a> {
-    fn begin(spill: &'a Spill, piece: usize) -> io::Result<Self> {
-        let buckets = (0..spill.buckets()).map(|bucket| spill.read(bucket, piece)).collect();
-        let mut merged = Self { buckets, next: BinaryHeap::new() };
-        for bucket in 0..merged.buckets.len() {
-            merged.look_at(bucket)?;
-        }
-        Ok(merged)
+/// What was put aside of a part of the log, in its order.
+fn in_order(spill: &Spill, part: usize, config: &ReplayConfig) -> Result<Vec<Recorded>, ReplayError> {
+    let mut kept = Vec::new();
+    let mut records = spill.read(part, config.batch_bytes());
+    while let Some(record) = Record::take(&mut records).map_err(|source| config.failed(source))? {
+        let part = record.raw.decode()?;
+        let position = Position::new(part.position.sequence(), record.hash);
+        kept.push(Recorded { position, hash: record.hash, ..part });
     }
-
-    fn look_at(&mut self, bucket: usize) -> io::Result<()> {
-        if let Some(sequence) = Record::peek_sequence(&mut self.buckets[bucket])? {
-            self.next.push(Reverse((sequence, bucket)));
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> io::Result<Option<Result<Recorded, ReadError>>> {
-        let Some(Reverse((_, bucket))) = self.next.pop() else { return Ok(None) };
-        let part = Record::take(&mut self.buckets[bucket])?.map(|record| {
-            let part = record.raw.decode()?;
-            let position = Position::new(part.position.sequence(), record.hash);
-            Ok(Recorded { position, hash: record.hash, ..part })
-        });
-        self.look_at(bucket)?;
-        Ok(part)
-    }
+    kept.sort_unstable_by_key(|recorded| recorded.position.sequence());
+    Ok(kept)
 }

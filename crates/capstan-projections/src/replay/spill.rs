@@ -26,6 +26,13 @@ pub(crate) fn bucket_of(hash: u64, level: u32, count: usize) -> usize {
     ((u128::from(hasher.finish()) * count as u128) >> 64) as usize
 }
 
+/// Bytes of a buffer of records at most, and at least.
+const BUFFER: usize = 64 * 1024;
+const BUFFER_MIN: usize = 256;
+/// Bytes before each block of the file: place and length of the bucket's block before it, so that a log of any size needs
+/// no list of them in memory.
+const BLOCK_HEADER: usize = 2 * size_of::<u64>();
+
 /// Records by bucket.
 #[derive(Debug)]
 pub(crate) struct Spill {
@@ -33,6 +40,7 @@ pub(crate) struct Spill {
     /// Bytes kept in memory before all buckets are written to the file.
     memory_max: usize,
     buckets: Vec<Bucket>,
+    /// Bytes of all buffers, filled or not.
     buffered: usize,
     file: Option<File>,
     /// Length of the file.
@@ -41,20 +49,21 @@ pub(crate) struct Spill {
 
 #[derive(Debug, Default)]
 struct Bucket {
-    /// Parts of the file, in order; each holds whole records.
-    blocks: Vec<Block>,
-    /// The records behind them.
-    buffer: Vec<u8>,
+    /// Its last block in the file.
+    last: Option<Block>,
+    /// The records behind it; each buffer holds whole ones.
+    buffers: Vec<Vec<u8>>,
     bytes: u64,
     /// Hash of the first record's name.
     first: Option<u64>,
     has_several_names: bool,
 }
 
+/// A part of the file; it holds whole records.
 #[derive(Clone, Copy, Debug)]
 struct Block {
     offset: u64,
-    bytes: usize,
+    bytes: u64,
 }
 
 impl Spill {
@@ -96,28 +105,48 @@ impl Spill {
         let Ok(total) = u32::try_from(length) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the record is too long"));
         };
+        let record = LENGTH + length;
+        // Half of the memory may be in buffers that are not full.
+        let usual = (self.memory_max / (2 * self.buckets.len())).clamp(BUFFER_MIN, BUFFER);
         let into = &mut self.buckets[bucket];
-        into.buffer.extend_from_slice(&total.to_le_bytes());
-        for part in parts {
-            into.buffer.extend_from_slice(part);
-        }
-        into.bytes += (LENGTH + length) as u64;
+        into.bytes += record as u64;
         into.has_several_names |= *into.first.get_or_insert(hash) != hash;
-        self.buffered += LENGTH + length;
+        let fits = |buffer: &Vec<u8>| buffer.capacity() - buffer.len() >= record;
+        if !into.buffers.last().is_some_and(fits) {
+            let buffer = Vec::with_capacity(usual.max(record));
+            self.buffered += buffer.capacity();
+            into.buffers.push(buffer);
+        }
+        if let Some(buffer) = into.buffers.last_mut() {
+            buffer.extend_from_slice(&total.to_le_bytes());
+            for part in parts {
+                buffer.extend_from_slice(part);
+            }
+        }
         if self.buffered > self.memory_max { self.write() } else { Ok(()) }
     }
 
-    /// Writes all buckets to the file.
-    fn write(&mut self) -> io::Result<()> {
+    /// Writes all buckets to the file and frees their memory.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        if self.buffered == 0 {
+            return Ok(());
+        }
         if self.file.is_none() {
             self.file = Some(tempfile::tempfile_in(&self.directory)?);
         }
         let Some(file) = &self.file else { return Ok(()) };
-        for bucket in self.buckets.iter_mut().filter(|bucket| !bucket.buffer.is_empty()) {
-            file.write_all_at(&bucket.buffer, self.written)?;
-            bucket.blocks.push(Block { offset: self.written, bytes: bucket.buffer.len() });
-            self.written += bucket.buffer.len() as u64;
-            bucket.buffer.clear();
+        for bucket in self.buckets.iter_mut().filter(|bucket| !bucket.buffers.is_empty()) {
+            let Block { offset, bytes } = bucket.last.unwrap_or(Block { offset: 0, bytes: 0 });
+            let header = [offset.to_le_bytes(), bytes.to_le_bytes()].concat();
+            file.write_all_at(&header, self.written)?;
+            let offset = self.written + header.len() as u64;
+            self.written = offset;
+            for buffer in bucket.buffers.drain(..) {
+                file.write_all_at(&buffer, self.written)?;
+                self.written += buffer.len() as u64;
+            }
+            bucket.buffers = Vec::new();
+            bucket.last = Some(Block { offset, bytes: self.written - offset });
         }
         self.buffered = 0;
         Ok(())
@@ -129,11 +158,29 @@ impl Spill {
             spill: self,
             bucket: &self.buckets[bucket],
             piece,
+            blocks: None,
             part: 0,
             taken: 0,
             buffer: Vec::new(),
             at: 0,
         }
+    }
+
+    /// The blocks of a bucket, the last one first.
+    fn blocks(&self, bucket: &Bucket) -> io::Result<Vec<Block>> {
+        let mut blocks = Vec::new();
+        let mut next = bucket.last;
+        while let (Some(block), Some(file)) = (next, &self.file) {
+            blocks.push(block);
+            let mut header = [0; BLOCK_HEADER];
+            file.read_exact_at(&mut header, block.offset - BLOCK_HEADER as u64)?;
+            let (offset, bytes) = header.split_at(BLOCK_HEADER / 2);
+            let number =
+                |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+            let before = Block { offset: number(offset), bytes: number(bytes) };
+            next = Some(before).filter(|before| before.offset > 0);
+        }
+        Ok(blocks)
     }
 }
 
@@ -143,10 +190,12 @@ pub(crate) struct Records<'a> {
     spill: &'a Spill,
     bucket: &'a Bucket,
     piece: usize,
-    /// Index of the block being read; the one behind the last is the part in memory.
+    /// The blocks that were not read to their end, the next one last; looked up when the first record is read.
+    blocks: Option<Vec<Block>>,
+    /// Index of the next of the buffers behind them.
     part: usize,
-    /// Bytes of it that are in the buffer, or were.
-    taken: usize,
+    /// Bytes of the next block that were read.
+    taken: u64,
     buffer: Vec<u8>,
     /// Start of the next record in the buffer.
     at: usize,
@@ -176,33 +225,36 @@ impl Records<'_> {
     /// Makes sure that `wanted` bytes of the next record are in the buffer; false at the end.
     fn fill(&mut self, wanted: usize) -> io::Result<bool> {
         while self.buffer.len() - self.at < wanted {
-            let whole = match self.bucket.blocks.get(self.part) {
-                Some(block) => block.bytes,
-                None if self.part == self.bucket.blocks.len() => self.bucket.buffer.len(),
-                None => return Ok(false),
-            };
-            let more = (whole - self.taken).min(self.piece.max(wanted));
-            if more == 0 {
-                self.part += 1;
-                self.taken = 0;
-                continue;
-            }
             self.buffer.drain(..self.at);
             self.at = 0;
-            let from = self.buffer.len();
-            match (self.bucket.blocks.get(self.part), &self.spill.file) {
-                (Some(block), Some(file)) => {
-                    self.buffer.resize(from + more, 0);
-                    file.read_exact_at(&mut self.buffer[from..], block.offset + self.taken as u64)?;
-                }
-                (Some(_), None) => return Err(io::ErrorKind::NotFound.into()),
-                (None, _) => {
-                    let part = &self.bucket.buffer[self.taken..self.taken + more];
-                    self.buffer.extend_from_slice(part);
-                }
+            if !self.read_more(wanted)? {
+                return Ok(false);
             }
-            self.taken += more;
         }
+        Ok(true)
+    }
+
+    /// Adds more bytes to the buffer; false at the end.
+    fn read_more(&mut self, wanted: usize) -> io::Result<bool> {
+        let blocks = match &mut self.blocks {
+            Some(blocks) => blocks,
+            None => self.blocks.insert(self.spill.blocks(self.bucket)?),
+        };
+        if let (Some(block), Some(file)) = (blocks.last(), &self.spill.file) {
+            let (from, left) = (self.buffer.len(), block.bytes - self.taken);
+            let more = left.min(self.piece.max(wanted) as u64);
+            self.buffer.resize(from + more as usize, 0);
+            file.read_exact_at(&mut self.buffer[from..], block.offset + self.taken)?;
+            self.taken += more;
+            if more == left {
+                blocks.pop();
+                self.taken = 0;
+            }
+            return Ok(true);
+        }
+        let Some(part) = self.bucket.buffers.get(self.part) else { return Ok(false) };
+        self.buffer.extend_from_slice(part);
+        self.part += 1;
         Ok(true)
     }
 }
@@ -210,6 +262,13 @@ impl Records<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Spill {
+        /// Bytes of the memory it holds.
+        fn held(&self) -> usize {
+            self.buckets.iter().flat_map(|bucket| &bucket.buffers).map(Vec::capacity).sum()
+        }
+    }
 
     fn read(spill: &Spill, bucket: usize, piece: usize) -> Vec<Vec<u8>> {
         let mut records = spill.read(bucket, piece);
@@ -244,10 +303,22 @@ mod tests {
                 }
             }
             assert_eq!(spill.spilled() > 0, memory_max < usize::MAX);
-            assert!((0..4).map(|bucket| spill.bytes(bucket)).sum::<u64>() >= spill.spilled());
+            assert!(spill.held() <= memory_max.saturating_add(BUFFER), "{}", spill.held());
             // Nothing to remove, whatever happens to this process.
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn what_is_held_stays_bounded_whatever_the_size_of_the_records() {
+        let mut spill = Spill::new(std::env::temp_dir(), 1 << 20, 500);
+        let large = vec![7; 200_000];
+        for number in 0..1_000 {
+            spill.push(number % 500, number as u64, &[&large]).unwrap();
+            assert!(spill.held() <= 1 << 20);
+        }
+        assert!(spill.bytes(499) > 2 * 200_000);
+        assert_eq!(read(&spill, 499, 1), [large.clone(), large]);
     }
 
     #[test]

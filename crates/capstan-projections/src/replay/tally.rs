@@ -6,6 +6,8 @@ use std::sync::Arc;
 use capstan_contract::causes::explain;
 use capstan_eventlog::ReadError;
 
+use super::ReplayError;
+use super::parked::ParkedAside;
 use super::spanning::SpanningCommits;
 use crate::catalogue::ReadModel;
 use crate::fact::Decoded;
@@ -15,7 +17,8 @@ use crate::parked::Parking;
 /// The first commit of each stream, by its name, whose rows Postgres is known to refuse: its number and the reason.
 pub(crate) type Refusals = HashMap<String, (u64, String)>;
 
-/// What became of the commits.
+/// What became of the commits. The names of parked streams are held in memory; parked commits leave it with
+/// [`Tally::absorb`] or when they are taken.
 pub(crate) struct Tally {
     refusals: Arc<Refusals>,
     parked: HashSet<String>,
@@ -23,7 +26,7 @@ pub(crate) struct Tally {
     pub(crate) commits: u64,
     /// Number of events folded.
     pub(crate) events: u64,
-    /// Commits that were not folded.
+    /// Commits that were not folded, until they are put aside.
     pub(crate) parking: Vec<Parking>,
     /// What the models over several streams read of those that were.
     pub(crate) spanning: SpanningCommits,
@@ -42,12 +45,12 @@ impl Tally {
         }
     }
 
-    /// Adds what became of commits of other streams.
-    pub(crate) fn absorb(&mut self, other: Self) {
+    /// Adds what became of commits of other streams; those that are parked are put aside.
+    pub(crate) fn absorb(&mut self, other: Self, parked: &mut ParkedAside) -> Result<(), ReplayError> {
         self.commits += other.commits;
         self.events += other.events;
         self.parked.extend(other.parked);
-        self.parking.extend(other.parking);
+        parked.put(other.parking)
     }
 
     /// Number of parked streams.

@@ -12,7 +12,7 @@ use capstan_contract::TaskCodec;
 use capstan_contract::catalogue::AgentCodec;
 use capstan_domain::task::State;
 use capstan_envelope::{Actor, Codec as _, Commit, CommitId, Metadata, Position, StreamId};
-use capstan_eventlog::{AppendError, EventLog, JetStreamLog, OpenTasks as _};
+use capstan_eventlog::{AppendError, EventLog, JetStreamLog, OpenTasks as _, SCAN_AHEAD};
 use capstan_projections::ReadModels;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -132,7 +132,7 @@ async fn read(
     kept_since: DateTime<Utc>,
 ) -> anyhow::Result<(HashMap<StreamId, Seen>, u64)> {
     let (mut streams, mut wanted) = (HashMap::<StreamId, Seen>::new(), 0);
-    let mut scan = log.scan(end).await?;
+    let mut scan = log.scan(Position::START, end, SCAN_AHEAD).await?;
     while let Some(commits) = scan.next().await? {
         for scanned in commits {
             let recorded = scanned.raw().decode()?;
