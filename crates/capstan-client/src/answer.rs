@@ -347,7 +347,7 @@ mod tests {
         let attempt = json!({
             "attempt_id": format!("dev.{TASK}.1"), "epoch": 1, "lease_ms": 30000, "workspace": "dev", "task_id": TASK,
             "run_id": TASK, "run_no": 1, "attempt_no": 1, "agent_id": TASK, "agent_key": "a", "agent_name": "A",
-            "agent_config_version": {"version": 1, "hash": "4f6a1c0b9d8e7f23"}, "agent_config": {}, "prompt": "hi", "cause": "accepted", "session_id": "s",
+            "agent_config_version": 1, "agent_config": {}, "prompt": "hi", "cause": "accepted", "session_id": "s",
             "policy": {"new_field": 1}, "timeout_ms": 0, "new_field": [1],
         });
         let attempts: <command::LeaseAttempts as Sendable>::Answer =

@@ -367,7 +367,7 @@ fn a_leased_attempt_matches_its_schema_and_reads_back() {
     let attempt = json!({
         "attempt_id": format!("dev.{TASK}.3"), "epoch": 3, "lease_ms": 30000, "workspace": "dev", "task_id": TASK,
         "run_id": TASK, "run_no": 1, "attempt_no": 2, "agent_id": TASK, "agent_key": "demo", "agent_name": "Demo",
-        "agent_config_version": {"version": 1, "hash": "4f6a1c0b9d8e7f23"}, "agent_config": {"runner": "process"}, "prompt": "p", "cause": "input", "session_id": "s", "policy": {},
+        "agent_config_version": 1, "agent_config": {"runner": "process"}, "prompt": "p", "cause": "input", "session_id": "s", "policy": {},
         "timeout_ms": 600_000,
     });
     let schema = ANSWERS.iter().find(|answer| answer.name == "leased-attempt").unwrap().schema();

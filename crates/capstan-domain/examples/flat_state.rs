@@ -76,7 +76,8 @@ impl Session {
                 status: None,
             });
             let attempt_id = Some(attempt_id.clone());
-            self.send(Command::ProduceOutput { command, output_id: OUTPUT, attempt_id });
+            let fingerprint = String::new();
+            self.send(Command::ProduceOutput { command, fingerprint, output_id: OUTPUT, attempt_id });
         }
         let command = AppendOutputRows { output_id: OUTPUT, rows: vec!["a row".into()] };
         self.send(Command::AppendOutputRows { command, attempt_id: Some(attempt_id.clone()) });

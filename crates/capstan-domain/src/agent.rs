@@ -30,7 +30,7 @@ mod for_task;
 pub mod lookup;
 mod update;
 
-pub use self::for_task::{AgentForTask, ConfigVersion, TaskSettings, config_in};
+pub use self::for_task::{AgentForTask, TaskSettings, config_in};
 pub use crate::agent_config::AgentConfig;
 pub use update::{Fields, UpdateAgent, Updated};
 
@@ -173,8 +173,9 @@ pub enum Rejection {
 pub struct State {
     /// Present from creation to deletion.
     pub profile: Option<Created>,
-    /// Version of its configuration; numbers go on after a deletion.
-    pub config: ConfigVersion,
+    /// Number of its configuration among those it had, from 1; numbers go on after a deletion. The stream keeps every
+    /// configuration, so that a task names the one it was accepted with.
+    pub config_version: u64,
 }
 
 /// Decides the commands of an agent.
@@ -212,15 +213,15 @@ impl Decider for Agent {
     fn evolve(mut state: State, event: &Event) -> State {
         match event {
             Event::Created(created) => {
-                state.config = ConfigVersion::new(state.config.version + 1, &created.config);
+                state.config_version += 1;
                 state.profile = Some(created.clone());
             }
             Event::Updated(updated) => {
                 if let Some(profile) = &mut state.profile {
+                    let before = profile.config.clone();
                     updated.apply(profile.fields());
-                    let next = ConfigVersion::new(state.config.version + 1, &profile.config);
-                    if next.hash != state.config.hash {
-                        state.config = next;
+                    if profile.config != before {
+                        state.config_version += 1;
                     }
                 }
             }

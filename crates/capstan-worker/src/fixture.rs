@@ -10,7 +10,7 @@ pub(crate) fn leased() -> LeasedAttempt {
     serde_json::from_value(json!({
         "attempt_id": format!("dev.{id}.1"), "epoch": 1, "lease_ms": 30_000, "workspace": "dev",
         "task_id": id, "run_id": id, "run_no": 1, "attempt_no": 1,
-        "agent_id": id, "agent_key": "", "agent_name": "", "agent_config_version": {"version": 1, "hash": "4f6a1c0b9d8e7f23"}, "agent_config": {},
+        "agent_id": id, "agent_key": "", "agent_name": "", "agent_config_version": 1, "agent_config": {},
         "prompt": "", "cause": "accepted", "session_id": "", "policy": {}, "timeout_ms": 0,
     }))
     .expect("a leased attempt")

@@ -4,7 +4,7 @@ use capstan_contract::AgentCodec;
 use capstan_contract::lease::LeasedAttempt;
 use capstan_contract::query::{GetAgentConfig, Wait};
 use capstan_dispatch::read_events;
-use capstan_domain::agent::{ConfigVersion, State, config_in};
+use capstan_domain::agent::{State, config_in};
 use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::id::AgentId;
 use capstan_domain::redaction::redact;
@@ -26,8 +26,6 @@ pub(crate) struct NumberedConfig {
     agent_id: AgentId,
     /// Number of the configuration, from 1.
     version: u64,
-    /// First 16 hexadecimal digits of the SHA-256 of its canonical JSON.
-    hash: String,
     /// The configuration, with secrets hidden.
     #[schemars(with = "Map<String, Value>")]
     config: Value,
@@ -37,35 +35,30 @@ impl Answer for GetAgentConfig {
     async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
         let agent_id = resolve::agent_id(app, workspace, &self.agent_id).await?;
         let found = numbered(app, workspace, agent_id, self.version).await?;
-        let (ConfigVersion { version, hash }, config) =
-            found.ok_or_else(|| Problem::not_found("agent configuration"))?;
+        let config = found.ok_or_else(|| Problem::not_found("agent configuration"))?;
         let mut config = Value::Object(config);
         redact(&mut config);
-        Ok(Answered::json(&NumberedConfig { agent_id, version, hash, config }))
+        Ok(Answered::json(&NumberedConfig { agent_id, version: self.version, config }))
     }
 }
 
 /// Gives the attempt the configuration its task was accepted with, as the worker gets it.
 pub(super) async fn complete(app: &App, attempt: &mut LeasedAttempt) -> Result<(), Problem> {
     let workspace = Workspace::new(&attempt.workspace).map_err(|_| Problem::not_found("workspace"))?;
-    let wanted = &attempt.agent_config_version;
+    let version = attempt.agent_config_version;
     let known = app.dispatch.agents.load(&streams::agent(&workspace, attempt.agent_id)?).await?;
-    let config = match known.state.config_of(wanted) {
+    let config = match known.state.config_of(version) {
         Some(config) => config.clone(),
-        None => match numbered(app, &workspace, attempt.agent_id, wanted.version).await? {
-            Some((found, config)) if found == *wanted => config,
-            other => return Err(lost(attempt, other.as_ref().map(|(found, _)| found))),
-        },
+        None => numbered(app, &workspace, attempt.agent_id, version).await?.ok_or_else(|| lost(attempt))?,
     };
     attempt.agent_config = AgentConfig::briefed(&config);
     Ok(())
 }
 
 /// The log does not hold what an acceptance in it refers to.
-fn lost(attempt: &LeasedAttempt, found: Option<&ConfigVersion>) -> Problem {
-    let wanted = &attempt.agent_config_version;
+fn lost(attempt: &LeasedAttempt) -> Problem {
     tracing::error!(
-        agent.id = %attempt.agent_id, task.id = %attempt.task_id, ?wanted, ?found,
+        agent.id = %attempt.agent_id, task.id = %attempt.task_id, version = attempt.agent_config_version,
         "the log does not hold the configuration of a task's agent"
     );
     Problem::new(Code::InternalError, "the configuration of the agent is not in the log")
@@ -77,7 +70,7 @@ async fn numbered(
     workspace: &Workspace,
     agent_id: AgentId,
     version: u64,
-) -> Result<Option<(ConfigVersion, Map<String, Value>)>, Problem> {
+) -> Result<Option<Map<String, Value>>, Problem> {
     let mut commits = app.log.read_stream(&streams::agent(workspace, agent_id)?, Position::START).await?;
     let mut begun = State::default();
     if commits.first().is_some_and(|first| first.commit.version > 1) {

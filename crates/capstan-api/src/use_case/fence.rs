@@ -82,6 +82,11 @@ impl Fence<'_> {
         })
     }
 
+    /// The fingerprint of a text, under the key of the log.
+    pub(crate) fn fingerprint(&self, identity: &str) -> String {
+        self.app.log.fingerprint_key().fingerprint(identity)
+    }
+
     /// The context of the call as a command on the task.
     pub(crate) fn context<B: Request>(&self, body: &B) -> CommandContext {
         self.call.command(&self.stream, self.key().as_ref(), body)
@@ -111,11 +116,12 @@ impl Fence<'_> {
         Ok(Reply::new(success, &context, &decided))
     }
 
-    /// The name of the lines of this body, the same when the call is repeated under its key; none without a key.
+    /// The name of the lines of this body, the same when the call is repeated under its key; none without a key. It is stored
+    /// beside the lines, so it holds no plain hash of them.
     pub(crate) fn name_of_lines<B: Request>(&self, body: &B) -> Option<String> {
         self.call.key()?;
         let context = self.context(body);
-        Some(format!("{}/{}", context.command_id, context.idempotency?.fingerprint))
+        Some(format!("{}/{}", context.command_id, self.fingerprint(&context.idempotency?.fingerprint)))
     }
 
     /// Stores lines of the attempt's run; those of a repeat under this name are stored once.

@@ -61,7 +61,6 @@ impl Execute for PublishSourceEvent {
         let whole = call.command(&streams::workspace(workspace)?, key.as_ref(), &self);
         let mut receipt =
             Receipt { command_id: whole.command_id, position, version: 0, duplicate: !task_ids.is_empty() };
-        let command = Command::FireWatch(event).at(call.received_at);
         let mut tasks = Vec::with_capacity(task_ids.len());
         for task_id in task_ids {
             let stream = streams::task(workspace, task_id)?;
@@ -71,6 +70,8 @@ impl Execute for PublishSourceEvent {
                 causation_id: Some(whole.command_id),
                 ..call.command(&stream, key.as_ref(), &self)
             };
+            let fingerprint = app.log.fingerprint_key().fingerprint(&event.identity(task_id));
+            let command = Command::FireWatch { command: event.clone(), fingerprint }.at(call.received_at);
             let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
             let accepted = decided.events.iter().find_map(|event| match event {
                 Event::InputAccepted(input) => Some((input.input_id, input.outcome)),

@@ -66,8 +66,10 @@ impl WorkerCall for CheckToolCall {
         let fence = from.fence().await?;
         let app = fence.app;
         let settings = settings(app, &fence.workspace).await?;
+        let identity = self.arguments_identity(fence.attempt_id.task);
         let mut check = command::ToolCheck {
             command: self.clone(),
+            arguments_fingerprint: fence.fingerprint(&identity),
             attempt_id: fence.attempt_id.clone(),
             approval_policy: settings.approval_policy,
             is_disabled: settings.disabled_tools.contains(self.tool.trim()),

@@ -1,5 +1,7 @@
 //! Input of callers is stored as it came and shown without its secrets everywhere.
 
+use capstan_domain::task::command::CheckToolCall;
+use capstan_eventlog::EventLog as _;
 use serde_json::{Value, json};
 
 use crate::harness::{Api, PATIENCE};
@@ -73,8 +75,8 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     let kept = &kept.state.as_ref().unwrap().accepted;
     let agent = api.get("/v1/workspaces/dev/agents/keeper/configs/1").await.expect(200);
     assert_eq!(
-        (&agent["hash"], &agent["config"]["api_key"]),
-        (&json!(kept.agent_config.hash), &json!("[redacted]"))
+        (&agent["version"], &agent["config"]["api_key"]),
+        (&json!(kept.agent_config_version), &json!("[redacted]"))
     );
     assert_eq!(kept.routing.get("n"), Some(&json!([{ "client_secret": SECRET }])));
 }
@@ -107,6 +109,10 @@ async fn the_secrets_of_a_deferred_call_are_shown_nowhere_and_kept_for_its_execu
     let kept = api.tasks.refresh(&stream).await.unwrap();
     let calls = &kept.state.as_ref().unwrap().tool_calls;
     assert_eq!(calls.values().map(|call| &call.deferred.arguments).collect::<Vec<_>>(), [&arguments]);
+    // What stays of them after the decision cannot be guessed without the key of the log.
+    let identity = CheckToolCall::new("http.post", arguments).arguments_identity(task.parse().unwrap());
+    let kept = calls.values().map(|call| call.deferred.arguments_fingerprint.as_str());
+    assert_eq!(kept.collect::<Vec<_>>(), [api.log.fingerprint_key().fingerprint(&identity)]);
     let input = format!("/v1/workspaces/dev/tasks/{task}/input");
     shown.push(api.post(&input, json!({ "action": "reject" })).await.expect(202));
     shown.push(api.report(&lease, "inputs/claim", json!({})).await.expect(200));

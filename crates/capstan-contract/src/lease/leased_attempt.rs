@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use capstan_domain::agent::ConfigVersion;
 use capstan_domain::id::{AgentId, AttemptId, RunId, TaskId};
 use capstan_domain::policy::RunPolicy;
 use capstan_domain::task::Task;
@@ -61,8 +60,8 @@ pub struct LeasedAttempt {
     /// The agent's name.
     #[serde(default)]
     pub agent_name: String,
-    /// Version and hash of the agent's configuration when the task was accepted.
-    pub agent_config_version: ConfigVersion,
+    /// Number of the agent's configuration when the task was accepted.
+    pub agent_config_version: u64,
     /// The agent's configuration of that version.
     #[serde(default)]
     pub agent_config: Map<String, Value>,
@@ -135,7 +134,7 @@ impl LeasedAttempt {
             agent_id: accepted.agent_id,
             agent_key: accepted.agent_key.clone(),
             agent_name: accepted.agent_name.clone(),
-            agent_config_version: accepted.agent_config.clone(),
+            agent_config_version: accepted.agent_config_version,
             agent_config: Map::new(),
             provider: accepted.provider.clone(),
             model: accepted.model.clone(),
@@ -213,7 +212,7 @@ mod tests {
         serde_json::from_value(json!({
             "attempt_id": format!("dev.{id}.1"), "epoch": 1, "lease_ms": 30_000, "workspace": "dev", "task_id": id,
             "run_id": id, "run_no": 1, "attempt_no": 1, "agent_id": id, "agent_key": "demo", "agent_name": "Demo",
-            "agent_config_version": { "version": 1, "hash": "4f6a1c0b9d8e7f23" },
+            "agent_config_version": 1,
             "agent_config": { "system_prompt": "c".repeat(config) }, "prompt": "p".repeat(prompt),
             "cause": "accepted", "session_id": "s", "policy": {}, "timeout_ms": 0,
         }))

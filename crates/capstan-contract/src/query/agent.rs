@@ -17,7 +17,7 @@ pub struct GetAgent {
 pub struct GetAgentConfig {
     /// Agent id, key or similar name.
     pub agent_id: String,
-    /// Number of the configuration, from 1; a task names it in `payload_json.agent_config.version`.
+    /// Number of the configuration, from 1; a task names it in `payload_json.agent_config_version`.
     #[schemars(range(min = 1))]
     pub version: u64,
 }

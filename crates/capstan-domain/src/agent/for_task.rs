@@ -1,35 +1,10 @@
 //! An agent as a task is accepted for.
 
 use capstan_decider::Decider as _;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Agent, Created, Event, State};
-use crate::canonical;
 use crate::id::AgentId;
-
-/// Hex digits of a configuration's hash: enough to notice that another one was found under a version.
-const HASH_DIGITS: usize = 16;
-
-/// A configuration of an agent, by number. The agent's stream keeps every one, so that whoever leases an attempt of a task
-/// gets the very configuration the task was accepted with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ConfigVersion {
-    /// Its number among the configurations the agent had, from 1.
-    pub version: u64,
-    /// First 16 hexadecimal digits of the SHA-256 of its canonical JSON.
-    pub hash: String,
-}
-
-impl ConfigVersion {
-    /// The version of this number.
-    pub fn new(version: u64, config: &Map<String, Value>) -> Self {
-        let mut hash = canonical::hash(&Value::Object(config.clone()));
-        hash.truncate(HASH_DIGITS);
-        Self { version, hash }
-    }
-}
 
 /// The facts about an agent that a task freezes when it is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +19,8 @@ pub struct AgentForTask {
     pub name: String,
     /// True when it takes commands.
     pub active: bool,
-    /// Its configuration.
-    pub config: ConfigVersion,
+    /// Number of its configuration.
+    pub config_version: u64,
     /// What the task itself needs of the configuration.
     pub settings: TaskSettings,
 }
@@ -78,14 +53,14 @@ impl TaskSettings {
 }
 
 impl AgentForTask {
-    fn new(profile: &Created, config: ConfigVersion) -> Self {
+    fn new(profile: &Created, config_version: u64) -> Self {
         Self {
             agent_id: profile.agent_id,
             workspace: profile.workspace.clone(),
             agent_key: profile.agent_key.clone(),
             name: profile.name.clone(),
             active: profile.active,
-            config,
+            config_version,
             settings: TaskSettings::new(&profile.config),
         }
     }
@@ -94,19 +69,19 @@ impl AgentForTask {
 /// An agent as it was created.
 impl From<Created> for AgentForTask {
     fn from(created: Created) -> Self {
-        Self::new(&created, ConfigVersion::new(1, &created.config))
+        Self::new(&created, 1)
     }
 }
 
 impl State {
     /// The agent for a task accepted now; `None` for one that is not there.
     pub fn for_task(&self) -> Option<AgentForTask> {
-        Some(AgentForTask::new(self.profile.as_ref()?, self.config.clone()))
+        Some(AgentForTask::new(self.profile.as_ref()?, self.config_version))
     }
 
-    /// The configuration, if it still is this version.
-    pub fn config_of(&self, version: &ConfigVersion) -> Option<&Map<String, Value>> {
-        self.profile.as_ref().filter(|_| self.config == *version).map(|profile| &profile.config)
+    /// The configuration, if it still is the one of this number.
+    pub fn config_of(&self, version: u64) -> Option<&Map<String, Value>> {
+        self.profile.as_ref().filter(|_| self.config_version == version).map(|profile| &profile.config)
     }
 }
 
@@ -115,16 +90,13 @@ pub fn config_in<'a>(
     mut state: State,
     history: impl IntoIterator<Item = &'a Event>,
     version: u64,
-) -> Option<(ConfigVersion, Map<String, Value>)> {
-    let found = |state: &State| {
-        let config = state.config_of(&state.config).filter(|_| state.config.version == version)?;
-        Some((state.config.clone(), config.clone()))
-    };
-    found(&state).or_else(|| {
-        history.into_iter().find_map(|event| {
-            state = Agent::evolve(std::mem::take(&mut state), event);
-            found(&state)
-        })
+) -> Option<Map<String, Value>> {
+    if let Some(config) = state.config_of(version) {
+        return Some(config.clone());
+    }
+    history.into_iter().find_map(|event| {
+        state = Agent::evolve(std::mem::take(&mut state), event);
+        state.config_of(version).cloned()
     })
 }
 
@@ -160,7 +132,7 @@ mod tests {
             created(),
         ]);
         let pool =
-            |version| config_in(State::default(), &events, version).map(|(_, config)| config["pool"].clone());
+            |version| config_in(State::default(), &events, version).map(|config| config["pool"].clone());
         assert_eq!((1..=3).map(pool).collect::<Option<Vec<_>>>().unwrap(), ["a", "b", "a"]);
         assert_eq!((pool(0), pool(4)), (None, None));
     }
@@ -179,20 +151,20 @@ mod tests {
         let config = json!({ "runner": "process", "pool": " gpu ", "allowed_tools": ["a"] });
         let created = || create("demo", "Demo", config.clone());
         let first = after(vec![created()]);
-        assert_eq!(first.config.version, 1);
+        assert_eq!(first.config_version, 1);
         let settings = first.for_task().unwrap().settings;
         assert_eq!((settings.pool.as_deref(), settings.allowed_tools), (Some("gpu"), vec!["a".to_owned()]));
 
         let renamed = after(vec![created(), update(json!({ "agent_id": "demo", "name": "Other" }))]);
-        assert_eq!(renamed.config, first.config);
+        assert_eq!(renamed.config_version, 1);
         let changed =
             after(vec![created(), update(json!({ "agent_id": "demo", "config": { "pool": "cpu" } }))]);
-        assert_eq!(changed.config.version, 2);
-        assert_eq!((changed.config_of(&first.config), first.config_of(&changed.config)), (None, None));
-        assert_eq!(changed.config_of(&changed.config).unwrap()["pool"], "cpu");
+        assert_eq!(changed.config_version, 2);
+        assert_eq!((changed.config_of(1), first.config_of(2)), (None, None));
+        assert_eq!(changed.config_of(2).unwrap()["pool"], "cpu");
 
         let delete = Requested::new(Command::Delete { open_tasks: 0 }, DateTime::UNIX_EPOCH);
         let reborn = after(vec![created(), delete, created()]);
-        assert_eq!((reborn.config.version, &reborn.config.hash), (2, &first.config.hash));
+        assert_eq!((reborn.config_version, reborn.config_of(2)), (2, first.config_of(1)));
     }
 }

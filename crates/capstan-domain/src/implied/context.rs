@@ -56,7 +56,6 @@ pub(super) struct Said {
     pub(super) exit_code: Option<i32>,
     pub(super) error: Option<String>,
     pub(super) agent_key: Option<String>,
-    pub(super) arguments_hash: Option<String>,
     pub(super) summary: Option<String>,
     pub(super) details: Option<String>,
     pub(super) tick: Option<DateTime<Utc>>,

@@ -4,11 +4,9 @@
 #![expect(clippy::ptr_arg, reason = "serde hands fields by reference")]
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::context::{SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
-use crate::canonical;
 use crate::id::{AgentId, BlockerId, InputId, RunId, ToolCallId};
 use crate::task::event::{AttemptOutcome, ItemDecision, Opening, RunCause, RunStatus, Verdict};
 
@@ -56,7 +54,6 @@ noting! {
     /// An error that is always there, or the reason of a request to stop.
     failure(value: String) |said| said.error = Some(value.clone());
     agent_key(value: String) |said| said.agent_key = Some(value.clone());
-    arguments(value: Value) |said| said.arguments_hash = Some(canonical::hash(value));
     summary(value: String) |said| said.summary = Some(value.clone());
     details(value: Option<String>) |said| said.details.clone_from(value);
     tool_call(value: ToolCallId) |said| said.tool_call = Some(*value);
@@ -121,7 +118,6 @@ required! {
     failure, is_failure: String = said(|said| said.error.clone()), else String::new();
     /// The first run tells the message; any later one, unless it says otherwise, only its inputs.
     opening, is_opening: Opening = said(|said| said.cause.map(opening_of)), else Opening::Nothing;
-    arguments_hash, is_arguments_hash: String = said(|said| said.arguments_hash.clone()), else String::new();
     summary, is_summary: String = said(|said| said.summary.clone()), else String::new();
     tick, is_tick: chrono::DateTime<chrono::Utc> = said(|said| said.tick), else chrono::DateTime::default();
     /// A run ends as its attempt did.

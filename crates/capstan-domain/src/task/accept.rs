@@ -159,7 +159,7 @@ fn frozen(
         agent_id: accept.agent.agent_id,
         agent_key: accept.agent.agent_key.clone(),
         agent_name: accept.agent.name.clone(),
-        agent_config: accept.agent.config.clone(),
+        agent_config_version: accept.agent.config_version,
         provider,
         model,
         pool,
@@ -282,14 +282,15 @@ mod tests {
                 .unwrap_or_default(),
             ..agent()
         });
-        let config = command.agent.config.clone();
+        let config_version = command.agent.config_version;
         given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
             let accepted = &state.as_ref().unwrap().accepted;
             assert_eq!(
                 (accepted.provider.as_deref(), accepted.model.as_deref(), accepted.pool.as_deref()),
                 (Some("claude"), Some("m-1"), Some("gpu"))
             );
-            assert_eq!((&accepted.agent_config, &*accepted.allowed_tools), (&config, &["a".to_owned()][..]));
+            assert_eq!(accepted.agent_config_version, config_version);
+            assert_eq!(*accepted.allowed_tools, ["a".to_owned()]);
         });
     }
 

@@ -55,7 +55,7 @@ fn brings_text(command: &Command) -> bool {
         Command::SubmitInput(_)
             | Command::Retry { .. }
             | Command::Update { .. }
-            | Command::FireWatch(_)
+            | Command::FireWatch { .. }
             | Command::OpenBlocker { .. }
             | Command::CheckToolCall(_)
     )

@@ -77,7 +77,11 @@ commands! {
     Update { command: Box<UpdateTask>, message_bytes_max: usize },
     ChildEnded(Box<ChildEnded>),
     ParentHeard(ParentHeard),
-    FireWatch(FireWatch),
+    FireWatch {
+        command: FireWatch,
+        /// Of the [`FireWatch::identity`], under the key of the log.
+        fingerprint: String,
+    },
     Wake(Wake),
     Lease(Lease),
     Start { attempt_id: AttemptId },
@@ -93,9 +97,20 @@ commands! {
     ClaimInput { attempt_id: AttemptId },
     AckInput { command: AckInput, attempt_id: AttemptId },
     DeferInput { command: DeferInput, attempt_id: AttemptId },
-    ProduceOutput { command: Box<ProduceOutput>, output_id: OutputId, attempt_id: Option<AttemptId> },
+    ProduceOutput {
+        command: Box<ProduceOutput>,
+        /// Of the [`ProduceOutput::identity`], under the key of the log.
+        fingerprint: String,
+        output_id: OutputId,
+        attempt_id: Option<AttemptId>,
+    },
     AppendOutputRows { command: AppendOutputRows, attempt_id: Option<AttemptId> },
-    FinalizeOutput { command: FinalizeOutput, attempt_id: Option<AttemptId> },
+    FinalizeOutput {
+        command: FinalizeOutput,
+        /// Of the [`FinalizeOutput::identity`], under the key of the log.
+        fingerprint: String,
+        attempt_id: Option<AttemptId>,
+    },
     ArchiveOutputs(ArchiveOutputs),
     RecordUsage { command: RecordUsage, attempt_id: AttemptId },
     CheckToolCall(Box<ToolCheck>),
@@ -135,7 +150,7 @@ impl Command {
             | Self::Update { .. }
             | Self::ChildEnded(_)
             | Self::ParentHeard(_)
-            | Self::FireWatch(_)
+            | Self::FireWatch { .. }
             | Self::Wake(_)
             | Self::Lease(_)
             | Self::ExpireBlocker(_)

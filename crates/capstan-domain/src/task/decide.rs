@@ -50,7 +50,7 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
         }
         Command::ChildEnded(command) => Ok(subtasks::child_ended(task, command, at)),
         Command::ParentHeard(ParentHeard) => Ok(subtasks::parent_heard(task, at)),
-        Command::FireWatch(command) => Ok(watches::fire(task, command, at)),
+        Command::FireWatch { command, fingerprint } => Ok(watches::fire(task, command, fingerprint, at)),
         Command::Wake(command) => Ok(timers::wake(task, command, at)),
         Command::Lease(command) => worker_report::lease(task, command, at),
         Command::Start { attempt_id } => worker_report::start(task, attempt_id, at),
@@ -73,14 +73,14 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
         Command::ClaimInput { attempt_id } => inbox::claim(task, attempt_id, at),
         Command::AckInput { command, attempt_id } => inbox::ack(task, command, attempt_id, at),
         Command::DeferInput { command, attempt_id } => inbox::defer(task, command, attempt_id, at),
-        Command::ProduceOutput { command, output_id, attempt_id } => {
-            outputs::produce(task, command, *output_id, attempt_id.as_ref(), at)
+        Command::ProduceOutput { command, fingerprint, output_id, attempt_id } => {
+            outputs::produce(task, (command, fingerprint), *output_id, attempt_id.as_ref(), at)
         }
         Command::AppendOutputRows { command, attempt_id } => {
             outputs::append_rows(task, command, attempt_id.as_ref(), at)
         }
-        Command::FinalizeOutput { command, attempt_id } => {
-            outputs::finalize(task, command, attempt_id.as_ref(), at)
+        Command::FinalizeOutput { command, fingerprint, attempt_id } => {
+            outputs::finalize(task, (command, fingerprint), attempt_id.as_ref(), at)
         }
         Command::ArchiveOutputs(command) => outputs::archive(task, command, at),
         Command::RecordUsage { command, attempt_id } => {

@@ -6,7 +6,7 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use crate::Requested;
-use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId, derived};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
     Accept, AcceptAgentCommand, AckInput, AskedKind, CancelTask, Command, DeferInput, ExpireBlocker,
@@ -232,8 +232,21 @@ pub(super) fn output(number: u128, status: NewOutputStatus) -> ProduceOutput {
 }
 
 pub(super) fn producing(number: u128, output: ProduceOutput) -> Requested<Command> {
-    let (command, output_id) = (Box::new(output), output_id(number));
-    Command::ProduceOutput { command, output_id, attempt_id: Some(attempt(1)) }.at(at(16))
+    produced_by(number, output, Some(attempt(1)))
+}
+
+pub(super) fn produced_by(
+    number: u128,
+    output: ProduceOutput,
+    attempt_id: Option<AttemptId>,
+) -> Requested<Command> {
+    let (fingerprint, output_id) = (fingerprint(&output.identity(task_id())), output_id(number));
+    Command::ProduceOutput { command: Box::new(output), fingerprint, output_id, attempt_id }.at(at(16))
+}
+
+/// As the application gives it, but under no key.
+pub(super) fn fingerprint(identity: &str) -> String {
+    derived(&[identity]).simple().to_string()
 }
 
 pub(super) fn produce(number: u128, status: NewOutputStatus) -> Requested<Command> {

@@ -9,9 +9,7 @@ use crate::task::event::{
     Event, OutputArchived, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::outputs::{
-    NAME_BYTES_MAX, TITLE_BYTES_MAX, draft, made_as, open_text_bytes, wait_group,
-};
+use crate::task::state::outputs::{NAME_BYTES_MAX, TITLE_BYTES_MAX, draft, open_text_bytes, wait_group};
 use crate::task::state::{Known, RowCount, Task};
 use crate::text::non_blank;
 use crate::{Fault, Faults};
@@ -29,7 +27,7 @@ const OPEN_TEXT_BYTES_MAX: usize = 128 << 10;
 
 pub(super) fn produce(
     task: &Task,
-    command: &ProduceOutput,
+    (command, fingerprint): (&ProduceOutput, &str),
     output_id: OutputId,
     attempt_id: Option<&AttemptId>,
     at: DateTime<Utc>,
@@ -59,6 +57,7 @@ pub(super) fn produce(
         uri: command.uri.clone(),
         data: command.data.clone(),
         metadata: command.metadata.clone(),
+        fingerprint: Some(fingerprint.to_owned()),
         status,
         created_at: at,
     };
@@ -75,7 +74,7 @@ pub(super) fn produce(
         }
         None => Ok(vec![Event::OutputProduced(produced)]),
         // The same id inside a task is the same output: creation is idempotent, whatever became of it since.
-        Some(output) if output.record.made_as == made_as(&produced) => Ok(Vec::new()),
+        Some(output) if output.record.is_made_as(fingerprint) => Ok(Vec::new()),
         Some(_) => Err(Rejection::OutputConflict),
     }
 }
@@ -132,17 +131,18 @@ pub(super) fn append_rows(
 
 pub(super) fn finalize(
     task: &Task,
-    command: &FinalizeOutput,
+    (command, fingerprint): (&FinalizeOutput, &str),
     attempt_id: Option<&AttemptId>,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
     let output = output_of_caller(task, attempt_id, command.output_id)?;
-    if output.record.has_summary(&command.summary) {
+    if output.record.has_summary(fingerprint) {
         return Ok(Vec::new());
     }
     Ok(vec![Event::OutputFinalized(OutputFinalized {
         output_id: command.output_id,
         summary: command.summary.clone(),
+        fingerprint: fingerprint.to_owned(),
         at,
     })])
 }
@@ -185,7 +185,8 @@ mod tests {
     use crate::Requested;
     use crate::task::command::NewOutputStatus;
     use crate::task::fixture::{
-        at, attempt, finish_ok, kinds, output, output_id, produce, producing, queued, started, stopping,
+        at, attempt, fingerprint, finish_ok, kinds, output, output_id, produce, produced_by, producing,
+        queued, started, stopping, task_id,
     };
     use crate::task::{Command, TaskDecider};
 
@@ -198,11 +199,9 @@ mod tests {
     }
 
     fn finalize(number: u128, summary: &str) -> Requested<Command> {
-        Command::FinalizeOutput {
-            command: FinalizeOutput { output_id: output_id(number), summary: summary.into() },
-            attempt_id: Some(attempt(1)),
-        }
-        .at(at(18))
+        let command = FinalizeOutput { output_id: output_id(number), summary: summary.into() };
+        let fingerprint = fingerprint(&command.identity(task_id()));
+        Command::FinalizeOutput { command, fingerprint, attempt_id: Some(attempt(1)) }.at(at(18))
     }
 
     #[test]
@@ -291,10 +290,7 @@ mod tests {
 
     #[test]
     fn callers_from_outside_add_outputs_in_every_state_without_a_lease() {
-        let outside = || {
-            let command = Box::new(output(1, NewOutputStatus::Active));
-            Command::ProduceOutput { command, output_id: output_id(1), attempt_id: None }.at(at(16))
-        };
+        let outside = || produced_by(1, output(1, NewOutputStatus::Active), None);
         for history in [queued(), started(), stopping(), started().and(finish_ok(1))] {
             history.when(outside()).then_with(|events, _| {
                 let [Event::OutputProduced(produced)] = events else { panic!("one output") };
@@ -358,15 +354,12 @@ mod tests {
     #[test]
     fn callers_cannot_store_the_placeholder_of_a_hidden_value() {
         let map = || json!({"api_key": "[redacted]"}).as_object().cloned().unwrap();
-        let command =
-            || Box::new(ProduceOutput { data: map(), metadata: map(), ..output(1, NewOutputStatus::Active) });
+        let hidden = || ProduceOutput { data: map(), metadata: map(), ..output(1, NewOutputStatus::Active) };
         let pointers = |no: &Rejection| match no {
             Rejection::Invalid(faults) => faults.iter().map(|fault| fault.pointer.clone()).collect(),
             _ => Vec::new(),
         };
-        let outside = |attempt_id| {
-            Command::ProduceOutput { command: command(), output_id: output_id(1), attempt_id }.at(at(16))
-        };
+        let outside = |attempt_id| produced_by(1, hidden(), attempt_id);
         started()
             .when(outside(None))
             .then_rejected_with(|no| pointers(no) == ["/data/api_key", "/metadata/api_key"]);

@@ -8,7 +8,6 @@ use crate::agent::{AgentForTask, TaskSettings};
 use crate::id::TaskId;
 use crate::task::command::{Accept, AcceptAgentCommand, ChildEnded, Parent};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
-use crate::task::state::children::reported_as;
 use crate::task::state::{Child, Task};
 use crate::task::steps::input;
 use crate::task::transitions::TaskState;
@@ -26,7 +25,7 @@ pub fn acceptance(parent: &Task, subtask: &Subtask) -> Accept {
         name: accepted.agent_name.clone(),
         // It was when the parent was accepted.
         active: true,
-        config: accepted.agent_config.clone(),
+        config_version: accepted.agent_config_version,
         settings: TaskSettings {
             provider: accepted.provider.clone(),
             model: accepted.model.clone(),
@@ -72,6 +71,7 @@ pub fn report(child: &Task) -> ChildEnded {
     ChildEnded {
         task_id: child.id(),
         label: child.accepted.label.clone(),
+        run_no: child.runs.count(),
         state: child.state,
         result: child.report.result.clone(),
         error: child.report.error.clone(),
@@ -85,6 +85,7 @@ pub fn missing(parent: &Task, subtask: TaskId) -> ChildEnded {
     ChildEnded {
         task_id: subtask,
         label: known.and_then(|subtask| subtask.label.clone()),
+        run_no: 0,
         state: TaskState::Dropped,
         result: None,
         error: Some("the subtask could not be created".to_owned()),
@@ -96,6 +97,7 @@ pub(super) fn child_ended(task: &Task, command: &ChildEnded, at: DateTime<Utc>) 
     let ended = SubtaskEnded {
         task_id: command.task_id,
         label: command.label.clone(),
+        run_no: command.run_no,
         state: command.state,
         result: command.result.clone(),
         error: command.error.clone(),
@@ -103,7 +105,7 @@ pub(super) fn child_ended(task: &Task, command: &ChildEnded, at: DateTime<Utc>) 
         at,
     };
     let known = task.children.get(&command.task_id).and_then(|child| child.ended.as_ref());
-    if known.is_some_and(|known| known.reported_as == reported_as(&ended)) {
+    if known.is_some_and(|known| known.is_told_by(&ended)) {
         return Vec::new();
     }
     let mut after = task.clone();

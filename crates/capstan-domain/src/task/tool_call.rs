@@ -17,7 +17,6 @@
 use chrono::{DateTime, Utc};
 
 use crate::Faults;
-use crate::canonical;
 use crate::id::{BlockerId, InputId, OutputId, ToolCallId};
 use crate::task::command::{EndToolCall, StartToolCall, ToolCheck};
 use crate::task::event::{
@@ -81,8 +80,9 @@ pub fn gate(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Gate, R
     if !asks(task, tool, check) {
         return Ok(Gate::Allow(command.is_write.then_some(ToolPermission::Policy)));
     }
-    let hash = canonical::hash(&command.arguments);
-    let same = |call: &&ToolCall| call.deferred.tool == tool && call.deferred.arguments_hash == hash;
+    let same = |call: &&ToolCall| {
+        call.deferred.tool == tool && call.deferred.arguments_fingerprint == check.arguments_fingerprint
+    };
     let known = || task.tool_calls.values().filter(|call| !call.is_forgotten(at)).filter(same);
     if known().any(|call| matches!(call.state, ToolCallState::PreApproved { .. })) {
         return Ok(Gate::Allow(Some(ToolPermission::PreApproval)));
@@ -136,7 +136,7 @@ pub(super) fn check(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result
             run_id: live.run_id,
             attempt_id: live.attempt_id.clone(),
             tool: check.command.tool.trim().to_owned(),
-            arguments_hash: canonical::hash(&check.command.arguments),
+            arguments_fingerprint: check.arguments_fingerprint.clone(),
             by,
             at,
         })],
@@ -157,7 +157,7 @@ fn defer(task: &Task, live: &Live, check: &ToolCheck, at: DateTime<Utc>) -> Vec<
         attempt_id: live.attempt_id.clone(),
         tool: tool.to_owned(),
         arguments: command.arguments.clone(),
-        arguments_hash: canonical::hash(&command.arguments),
+        arguments_fingerprint: check.arguments_fingerprint.clone(),
         summary,
         details: details.clone(),
         executor: check.executor,

@@ -2,10 +2,10 @@
 //! may be late or wrong.
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 
-use serde_json::Value;
-
-use crate::id::{InputId, derived};
+use crate::canonical;
+use crate::id::{InputId, TaskId};
 use crate::task::command::{FireWatch, PublishSourceEvent};
 use crate::task::event::{Event, INTEGRATIONS, InputSource, SourceWatch, WatchFired};
 use crate::task::shortened::shortened;
@@ -52,15 +52,13 @@ impl PublishSourceEvent {
 }
 
 impl FireWatch {
-    /// Names the event by what is new: the same items in any order are the same event.
-    pub fn items_hash(&self) -> String {
+    /// The text by which a repeat is known: the same items in any order are the same event. It is stored as its fingerprint
+    /// under the key of the log, which only the application has.
+    pub fn identity(&self, task: TaskId) -> String {
         let mut items: Vec<String> = self.items.iter().map(text_of).collect();
         items.sort_unstable();
         items.dedup();
-        let kind = self.event_type.as_deref().unwrap_or_default();
-        let mut parts = vec!["items", self.integration.as_str(), kind];
-        parts.extend(items.iter().map(String::as_str));
-        derived(&parts).to_string()
+        canonical::text(&json!(["source event", task, self.integration, self.event_type, items]))
     }
 }
 
@@ -69,8 +67,7 @@ fn text_of(item: &Value) -> String {
 }
 
 /// Accepts one input for an event, however many watches match; none for an event that fired before.
-pub(super) fn fire(task: &Task, command: &FireWatch, at: DateTime<Utc>) -> Vec<Event> {
-    let items_hash = command.items_hash();
+pub(super) fn fire(task: &Task, command: &FireWatch, fingerprint: &str, at: DateTime<Utc>) -> Vec<Event> {
     let matches = |watch: &&SourceWatch| {
         watch.integration == command.integration
             && watch.takes(command.event_type.as_deref())
@@ -78,11 +75,12 @@ pub(super) fn fire(task: &Task, command: &FireWatch, at: DateTime<Utc>) -> Vec<E
     };
     let found = task.watches.iter().find(|(_, watch)| matches(watch));
     let Some((watch_id, watch)) = found.filter(|_| !task.state.is_terminal()) else { return Vec::new() };
-    if task.watches.batches.contains(&items_hash) {
+    if task.watches.batches.iter().any(|batch| batch == fingerprint) {
         return Vec::new();
     }
-    let input_id = InputId::from_key(task.id(), &format!("watch:{items_hash}"));
-    let mut events = vec![Event::WatchFired(WatchFired { watch_id: *watch_id, items_hash, input_id, at })];
+    let (watch_id, fingerprint) = (*watch_id, fingerprint.to_owned());
+    let input_id = InputId::from_key(task.id(), &format!("watch:{fingerprint}"));
+    let mut events = vec![Event::WatchFired(WatchFired { watch_id, fingerprint, input_id, at })];
     let message = news(watch, &command.items);
     events.extend(input::report(task, input_id, InputSource::Watch, message, at));
     events
@@ -108,8 +106,6 @@ fn news(watch: &SourceWatch, items: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -162,12 +162,18 @@ pub(crate) fn child_ended(
     Command::ChildEnded(Box::new(ChildEnded {
         task_id,
         label: None,
+        run_no: 1,
         state,
         result,
         error: None,
         cost_usd: 0.5,
     }))
     .at(at)
+}
+
+/// A fingerprint as the application gives it, but under no key.
+pub(crate) fn fingerprint(identity: &str) -> String {
+    capstan_domain::id::derived(&[identity]).simple().to_string()
 }
 
 /// Children and watches in many combinations.

@@ -25,7 +25,8 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use crate::commands::{
-    accept, answer, change, child_ended, claim, finish, lease, question, say_somehow, say_with, task_id,
+    accept, answer, change, child_ended, claim, fingerprint, finish, lease, question, say_somehow, say_with,
+    task_id,
 };
 
 /// The beginning of a task.
@@ -342,13 +343,16 @@ fn command(
             child_ended(task_id, state, text, at)
         }
         Kind::ParentHeard => Command::ParentHeard(ParentHeard).at(at),
-        Kind::Fire => Command::FireWatch(FireWatch {
-            integration: "gmail".into(),
-            correlation_keys: vec![format!("thread {}", a % 2)],
-            items: vec![filled((b % 8).to_string()).into()],
-            event_type: None,
-        })
-        .at(at),
+        Kind::Fire => {
+            let command = FireWatch {
+                integration: "gmail".into(),
+                correlation_keys: vec![format!("thread {}", a % 2)],
+                items: vec![filled((b % 8).to_string()).into()],
+                event_type: None,
+            };
+            let fingerprint = fingerprint(&command.identity(task.id()));
+            Command::FireWatch { command, fingerprint }.at(at)
+        }
         Kind::Retry => {
             let command = RetryTask { task_id: task_id(), message: (b % 2 == 0).then_some(text) };
             Command::Retry { command, input_id, message_bytes_max: MESSAGE_BYTES_MAX }.at(at)
@@ -436,7 +440,9 @@ fn command(
                 metadata: Map::new(),
                 status: (b % 2 > 0).then_some(NewOutputStatus::Pending),
             });
-            Command::ProduceOutput { command, output_id, attempt_id: fence(attempt_id) }.at(at)
+            let fingerprint = fingerprint(&command.identity(task.id()));
+            let attempt_id = fence(attempt_id);
+            Command::ProduceOutput { command, fingerprint, output_id, attempt_id }.at(at)
         }
         Kind::Rows => {
             let command = AppendOutputRows { output_id, rows: vec![a.into()] };
@@ -444,27 +450,32 @@ fn command(
         }
         Kind::Finalize => {
             let command = FinalizeOutput { output_id, summary: text };
-            Command::FinalizeOutput { command, attempt_id: fence(attempt_id) }.at(at)
+            let fingerprint = fingerprint(&command.identity(task.id()));
+            Command::FinalizeOutput { command, fingerprint, attempt_id: fence(attempt_id) }.at(at)
         }
         Kind::Usage => {
             let cost_usd = if b % 4 == 0 { f64::from(a) / 20.0 } else { 0.0 };
             let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };
             Command::RecordUsage { command: RecordUsage { usage }, attempt_id }.at(at)
         }
-        Kind::Check => Command::CheckToolCall(Box::new(ToolCheck {
-            command: CheckToolCall {
-                is_write: b % 5 > 0,
-                ..CheckToolCall::new(
-                    ["crm", "gmail.send"][usize::from(a % 2)],
-                    serde_json::json!({ "n": a % 2 }),
-                )
-            },
-            attempt_id,
-            approval_policy: if b % 7 == 0 { ApprovalPolicy::ApproveEmailsOnly } else { ApprovalPolicy::Ask },
-            is_disabled: wild,
-            executor: [None, Some(ToolExecutor::Http)][usize::from(b % 2)],
-        }))
-        .at(at),
+        Kind::Check => {
+            let tool = ["crm", "gmail.send"][usize::from(a % 2)];
+            let called = CheckToolCall::new(tool, serde_json::json!({ "n": a % 2 }));
+            let command = CheckToolCall { is_write: b % 5 > 0, ..called };
+            Command::CheckToolCall(Box::new(ToolCheck {
+                arguments_fingerprint: fingerprint(&command.arguments_identity(task.id())),
+                command,
+                attempt_id,
+                approval_policy: if b % 7 == 0 {
+                    ApprovalPolicy::ApproveEmailsOnly
+                } else {
+                    ApprovalPolicy::Ask
+                },
+                is_disabled: wild,
+                executor: [None, Some(ToolExecutor::Http)][usize::from(b % 2)],
+            }))
+            .at(at)
+        }
         Kind::Decide => {
             let action = if a % 3 == 0 { "reject" } else { "approve" };
             let message = if b % 3 == 0 { text } else { String::new() };

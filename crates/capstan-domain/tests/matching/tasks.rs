@@ -22,7 +22,7 @@ pub(crate) fn task_id(number: usize) -> TaskId {
 pub(crate) fn queued(number: usize, workspace: &str, session: &str, class: &str, seconds: i64) -> Task {
     let accepted: TaskAccepted = serde_json::from_value(serde_json::json!({
         "task_id": task_id(number), "workspace": workspace, "agent_id": Uuid::nil(), "agent_key": "demo",
-        "agent_name": "Demo", "agent_config": {"version": 1, "hash": "0011223344556677"}, "message": "do it",
+        "agent_name": "Demo", "agent_config_version": 1, "message": "do it",
         "session_id": session, "instance_key": class, "policy": {}, "timeout_ms": 0, "priority": "normal",
         "accepted_at": at(0),
     }))

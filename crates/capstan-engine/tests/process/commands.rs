@@ -141,13 +141,13 @@ pub(crate) fn thread(name: &str) -> SourceWatch {
 
 /// Something happened in a thread.
 pub(crate) fn news(thread: &str, item: &str, at: DateTime<Utc>) -> Requested<Command> {
-    Command::FireWatch(FireWatch {
+    let command = FireWatch {
         integration: "gmail".into(),
         correlation_keys: vec![thread.into()],
         items: vec![item.into()],
         event_type: None,
-    })
-    .at(at)
+    };
+    Command::FireWatch { command, fingerprint: format!("{thread} {item}") }.at(at)
 }
 
 pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {

@@ -49,7 +49,7 @@ impl History {
                 self.delivered(consumed.input_id);
             }
             Event::WatchFired(fired) => {
-                assert!(self.fired.insert(fired.items_hash.clone()), "an external event fires once");
+                assert!(self.fired.insert(fired.fingerprint.clone()), "an external event fires once");
             }
             Event::SubtasksSpawned(spawned) => {
                 assert!(self.spawned.insert(spawned.run_id.to_string()), "a plan is applied once");

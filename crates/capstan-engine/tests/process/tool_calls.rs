@@ -52,6 +52,7 @@ fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, Attemp
     let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
     let check = ToolCheck {
         command: CheckToolCall::new("crm", json!({ "id": 1 })),
+        arguments_fingerprint: "fingerprint".into(),
         attempt_id: attempt.clone(),
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,

@@ -34,6 +34,7 @@ async fn kept(office: &Office, endpoint: &Endpoint) -> StreamKey {
     engine.stop().await;
     let check = ToolCheck {
         command: CheckToolCall::new("crm", json!({ "id": 1 })),
+        arguments_fingerprint: "fingerprint".into(),
         attempt_id: attempt.attempt_id,
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,

@@ -28,7 +28,8 @@ async fn with_output(story: &mut Story) -> (usize, OutputId) {
         status: None,
     });
     let output_id = OutputId(story.uuid());
-    let produce = Command::ProduceOutput { command: produce, output_id, attempt_id: None };
+    let fingerprint = "fingerprint".into();
+    let produce = Command::ProduceOutput { command: produce, fingerprint, output_id, attempt_id: None };
     assert!(story.execute(index, produce).await);
     (index, output_id)
 }

@@ -374,7 +374,8 @@ impl Story {
             metadata: object(json!({"artifact_kind": "report"})),
             status,
         });
-        Command::ProduceOutput { command, output_id: OutputId(self.uuid()), attempt_id: Some(attempt_id) }
+        let (fingerprint, output_id) = ("fingerprint".into(), OutputId(self.uuid()));
+        Command::ProduceOutput { command, fingerprint, output_id, attempt_id: Some(attempt_id) }
     }
 
     /// Executes a plausible command on a random task.
@@ -469,6 +470,7 @@ impl Story {
             },
             43..46 => Command::FinalizeOutput {
                 command: command::FinalizeOutput { output_id, summary: "in short".into() },
+                fingerprint: "fingerprint".into(),
                 attempt_id: Some(attempt_id),
             },
             46..52 => Command::RecordUsage {

@@ -120,6 +120,7 @@ async fn finished_task(
             metadata: serde_json::Map::new(),
             status: None,
         }),
+        fingerprint: String::new(),
         output_id: OutputId::from_name(task_id, "result"),
         attempt_id: Some(attempt_id.clone()),
     }

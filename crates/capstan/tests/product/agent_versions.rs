@@ -1,6 +1,6 @@
 //! A task runs under the configuration its agent had when the task was accepted, however the agent changes.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -32,11 +32,10 @@ async fn a_worker_is_given_the_very_configuration_of_the_acceptance() -> anyhow:
         ensure!(config["api_key"] == "kept for the agent", "{config}");
 
         let task = product.get(&format!("tasks/{}", attempt.task_id)).await?;
-        let version = &task["payload_json"]["agent_config"];
+        let version = &task["payload_json"]["agent_config_version"];
         ensure!(*version == attempt.leased["agent_config_version"], "{version} {}", attempt.leased);
-        let number = version["version"].as_u64().context("a version")?;
-        let kept = product.get(&format!("agents/demo/configs/{number}")).await?;
-        ensure!(kept["hash"] == version["hash"] && kept["config"]["style"] == config["style"], "{kept}");
+        let kept = product.get(&format!("agents/demo/configs/{version}")).await?;
+        ensure!(kept["version"] == *version && kept["config"]["style"] == config["style"], "{kept}");
         ensure!(kept["config"]["api_key"] == "[redacted]", "{kept}");
     }
     let unknown = product.http.get(product.at("agents/demo/configs/99")).send().await?;

@@ -2,8 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::canonical;
 use crate::id::{OutputId, TaskId};
 use crate::task::event::OutputStatus;
 
@@ -87,6 +88,15 @@ impl ProduceOutput {
             (None, None) => unnamed(),
         }
     }
+
+    /// The text by which a repeat is known, independent of producer and time. It is stored as its fingerprint under the key
+    /// of the log, which only the application has.
+    pub fn identity(&self, task: TaskId) -> String {
+        let Self { id: _, name: _, output_type, title, summary, uri, data, metadata, status } = self;
+        let (output_type, title) = (output_type.trim(), title.trim());
+        let status = status.map_or(OutputStatus::Active, Into::into);
+        canonical::text(&json!(["output", task, output_type, title, summary, uri, data, metadata, status]))
+    }
 }
 
 /// Adds rows to an output.
@@ -116,6 +126,13 @@ pub struct FinalizeOutput {
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,
+}
+
+impl FinalizeOutput {
+    /// The text by which a repeat is known; see [`ProduceOutput::identity`].
+    pub fn identity(&self, task: TaskId) -> String {
+        canonical::text(&json!(["summary", task, self.output_id, self.summary]))
+    }
 }
 
 /// Gives an output its final summary from outside.

@@ -50,6 +50,8 @@ pub struct ChildEnded {
     pub task_id: TaskId,
     /// Its name for people.
     pub label: Option<String>,
+    /// Number of its runs so far: it may be opened again, and end again with a later one.
+    pub run_no: u32,
     /// Its outcome.
     pub state: TaskState,
     /// The result of its agent.

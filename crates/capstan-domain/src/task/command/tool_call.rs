@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::id::{AttemptId, ToolCallId, WorkerId};
+use crate::canonical;
+use crate::id::{AttemptId, TaskId, ToolCallId, WorkerId};
 use crate::task::event::{ToolExecutor, ToolOutcome};
 use crate::workspace::settings::ApprovalPolicy;
 
@@ -33,6 +34,12 @@ impl CheckToolCall {
     pub fn new(tool: impl Into<String>, arguments: Value) -> Self {
         Self { tool: tool.into(), arguments, summary: None, details: None, is_write: yes() }
     }
+
+    /// The text that a decision on the arguments is bound to. It is stored as its fingerprint under the key of the log, which
+    /// only the application has. Equal arguments of two tasks have two fingerprints.
+    pub fn arguments_identity(&self, task: TaskId) -> String {
+        canonical::text(&json!(["tool call", task, self.arguments]))
+    }
 }
 
 fn yes() -> bool {
@@ -44,6 +51,8 @@ fn yes() -> bool {
 pub struct ToolCheck {
     /// What the worker sent.
     pub command: CheckToolCall,
+    /// Fingerprint of its [`CheckToolCall::arguments_identity`].
+    pub arguments_fingerprint: String,
     /// The attempt that reports it.
     pub attempt_id: AttemptId,
     /// The workspace's policy for writes.

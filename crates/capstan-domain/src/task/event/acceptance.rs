@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::priority::Priority;
-use crate::agent::ConfigVersion;
 use crate::id::{AgentId, TaskId};
 use crate::implied::{self, At, Own, OwnWorkspace};
 use crate::policy::RunPolicy;
@@ -30,8 +29,8 @@ pub struct TaskAccepted {
     pub agent_id: AgentId,
     /// The agent's name at acceptance.
     pub agent_name: String,
-    /// The agent's configuration at acceptance; later edits of the agent do not change the task.
-    pub agent_config: ConfigVersion,
+    /// Number of the agent's configuration at acceptance; later edits of the agent do not change the task.
+    pub agent_config_version: u64,
     /// The pool of workers that may execute it; any when absent.
     pub pool: Option<String>,
     /// Tools that need no approval under `ask: on-miss`.
@@ -152,7 +151,7 @@ impl TaskAccepted {
             // Texts, names and what a worker is handed.
             agent_key: _,
             agent_name: _,
-            agent_config: _,
+            agent_config_version: _,
             allowed_tools: _,
             provider: _,
             model: _,
@@ -179,7 +178,7 @@ impl TaskAccepted {
             agent_id: *agent_id,
             agent_key: String::new(),
             agent_name: String::new(),
-            agent_config: ConfigVersion::default(),
+            agent_config_version: 0,
             pool: pool.clone(),
             allowed_tools: Vec::new(),
             provider: None,

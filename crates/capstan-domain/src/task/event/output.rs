@@ -27,6 +27,9 @@ pub struct OutputProduced {
     /// Further details.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// Fingerprint of what it was produced with, under the key of the log: only an equal command is a repeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// `active`, or `pending` when it waits for a decision.
     #[serde(default = "implied::output_status", skip_serializing_if = "implied::is_output_status")]
     #[schemars(transform = implied::drawn)]
@@ -53,6 +56,8 @@ pub struct OutputFinalized {
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,
+    /// Fingerprint of the summary, under the key of the log: the same once more changes nothing.
+    pub fingerprint: String,
     /// Time of the event.
     pub at: At,
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::priority::Priority;
 use super::watch::SourceWatch;
 use crate::id::{InputId, RunId, TaskId};
-use crate::implied::At;
+use crate::implied::{self, At};
 use crate::policy::RunPolicy;
 use crate::task::transitions::TaskState;
 
@@ -65,6 +65,10 @@ pub struct SubtaskEnded {
     pub task_id: TaskId,
     /// Its name for people.
     pub label: Option<String>,
+    /// Number of its runs so far, zero if it was never made: with its outcome and cost, it tells one end of it from another.
+    #[serde(default = "implied::first", skip_serializing_if = "implied::is_first")]
+    #[schemars(transform = implied::drawn)]
+    pub run_no: u32,
     /// Its outcome.
     pub state: TaskState,
     /// The result of its agent.

@@ -20,13 +20,9 @@ pub struct ToolCallDeferred {
     /// The tool.
     pub tool: String,
     /// Its arguments.
-    #[serde(with = "implied::arguments")]
-    #[schemars(with = "Value")]
     pub arguments: Value,
-    /// SHA-256 of the arguments in canonical JSON, as hex: what a decision is bound to.
-    #[serde(default = "implied::arguments_hash", skip_serializing_if = "implied::is_arguments_hash")]
-    #[schemars(transform = implied::drawn)]
-    pub arguments_hash: String,
+    /// Fingerprint of the arguments under the key of the log: what a decision is bound to.
+    pub arguments_fingerprint: String,
     /// Its effect, in one line.
     #[serde(with = "implied::summary")]
     #[schemars(with = "String")]
@@ -49,8 +45,8 @@ pub struct ToolCallAllowed {
     pub run_id: RunId,
     /// The tool.
     pub tool: String,
-    /// SHA-256 of the arguments in canonical JSON, as hex.
-    pub arguments_hash: String,
+    /// Fingerprint of the arguments under the key of the log.
+    pub arguments_fingerprint: String,
     /// The ground of the permission.
     pub by: ToolPermission,
     /// Time of the event.

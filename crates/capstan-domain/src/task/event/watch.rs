@@ -46,8 +46,8 @@ pub struct SourceWatch {
 pub struct WatchFired {
     /// The watch.
     pub watch_id: WatchId,
-    /// Names the batch of items, so that the same batch fires once.
-    pub items_hash: String,
+    /// Fingerprint of the batch of items under the key of the log, so that the same batch fires once.
+    pub fingerprint: String,
     /// The input that informs the agent.
     pub input_id: InputId,
     /// Time of the event.

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use uuid::Uuid;
 
-use crate::id::{InputId, TaskId, derived};
+use crate::id::{InputId, TaskId};
 use crate::task::event::{Join, JoinWait, Subtask, SubtaskEnded, SubtasksSpawned};
 use crate::task::shortened::{shortened, shortened_value};
+use crate::task::transitions::TaskState;
 
 /// Longest result and error of a subtask that its parent's agent receives, in bytes each.
 const REPORT_BYTES_MAX: usize = 8 << 10;
@@ -37,11 +36,22 @@ pub struct ChildEnd {
     /// Cost of its whole tree, in US dollars.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub cost_usd: f64,
-    /// A digest of what was reported: only an equal report is a repeat.
-    pub reported_as: Uuid,
+    /// Number of its runs when it ended.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    pub run_no: u32,
+    /// Its outcome.
+    pub state: TaskState,
     /// The report, while a wait is to tell it to the agent.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub report: Option<Box<SubtaskEnded>>,
+}
+
+impl ChildEnd {
+    /// True when this report of it says nothing new. One that was opened again has more runs, is in another state, or has
+    /// cost more.
+    pub(in crate::task) fn is_told_by(&self, e: &SubtaskEnded) -> bool {
+        (self.run_no, self.state) == (e.run_no, e.state) && self.cost_usd.total_cmp(&e.cost_usd).is_eq()
+    }
 }
 
 impl Child {
@@ -103,7 +113,8 @@ impl Children {
     pub(in crate::task) fn ended(&mut self, e: &SubtaskEnded) {
         let ended = ChildEnd {
             cost_usd: e.cost_usd,
-            reported_as: reported_as(e),
+            run_no: e.run_no,
+            state: e.state,
             report: self.awaited(e.task_id).map(|bytes_max| Box::new(kept(e, bytes_max))),
         };
         self.by_id.insert(e.task_id, Child { subtask: None, ended: Some(ended) });
@@ -146,13 +157,4 @@ fn kept(e: &SubtaskEnded, bytes_max: usize) -> SubtaskEnded {
         error: e.error.as_deref().map(|error| shortened(error, bytes_max)),
         ..e.clone()
     }
-}
-
-/// A digest of the end a subtask reports, independent of time.
-pub(in crate::task) fn reported_as(ended: &SubtaskEnded) -> Uuid {
-    let SubtaskEnded { label, state, result, error, cost_usd, .. } = ended;
-    let mut told = json!([label, state, result, error, cost_usd]);
-    // Without effect on the sorted map of a plain build; another crate may switch it to insertion order.
-    told.sort_all_objects();
-    derived(&["subtask ended as", &told.to_string()])
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::id::{OutputId, derived};
+use crate::id::OutputId;
 use crate::task::event::{OutputFinalized, OutputProduced, OutputStatus, OutputStatusChanged};
 use crate::text::cut;
 
@@ -17,17 +17,19 @@ pub(in crate::task) const TITLE_BYTES_MAX: usize = 512;
 /// Most bytes of the name of a wait group and of each text of a draft.
 pub(in crate::task) const NAME_BYTES_MAX: usize = 1024;
 
-/// The first bytes of a digest; two texts of one task have the same with a chance of 1 to 10^14.
-pub(in crate::task) type Digest = [u8; 6];
+/// The first bytes of a fingerprint under the key of the log; two texts of one task have the same with a chance of 1 to 10^14.
+type Digest = [u8; 6];
+/// Digits of a fingerprint that hold as many bytes.
+const FINGERPRINT_DIGITS: usize = 8;
 
 /// The facts that are kept of every output: its id, the contents it has and its status, in 21 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The last bytes of its id, which are random.
     id: [u8; 8],
-    /// A digest of the command that produced it: only an equal command is a repeat.
-    pub(in crate::task) made_as: Digest,
-    /// A digest of the final summary, zero without one: the same once more changes nothing.
+    /// Fingerprint of the command that produced it, zero without one: only an equal command is a repeat.
+    made_as: Digest,
+    /// Fingerprint of the final summary, zero without one: the same once more changes nothing.
     summarised_as: Digest,
     /// Its status.
     pub status: OutputStatus,
@@ -101,16 +103,21 @@ impl Record {
     fn produced(e: &OutputProduced) -> Self {
         Self {
             id: key(e.output_id),
-            made_as: made_as(e),
-            summarised_as: e.summary.as_deref().map(summarised_as).unwrap_or_default(),
+            made_as: e.fingerprint.as_deref().and_then(digest).unwrap_or_default(),
+            summarised_as: Digest::default(),
             status: e.status,
             is_archived: false,
         }
     }
 
-    /// True when this is its final summary.
-    pub(in crate::task) fn has_summary(&self, summary: &str) -> bool {
-        self.summarised_as == summarised_as(summary)
+    /// True when a command of this fingerprint produced it.
+    pub(in crate::task) fn is_made_as(&self, fingerprint: &str) -> bool {
+        digest(fingerprint) == Some(self.made_as)
+    }
+
+    /// True when this is the fingerprint of its final summary.
+    pub(in crate::task) fn has_summary(&self, fingerprint: &str) -> bool {
+        digest(fingerprint) == Some(self.summarised_as)
     }
 
     /// True while a decision on it, or its activation, is to come: whoever does that names it by its whole id.
@@ -294,7 +301,9 @@ impl Outputs {
     }
 
     pub(in crate::task) fn finalized(&mut self, e: &OutputFinalized) {
-        self.change(e.output_id, |record| record.summarised_as = summarised_as(&e.summary));
+        self.change(e.output_id, |record| {
+            record.summarised_as = digest(&e.fingerprint).unwrap_or_default();
+        });
     }
 
     pub(in crate::task) fn archived(&mut self, output_id: OutputId) {
@@ -347,22 +356,10 @@ pub(in crate::task) fn open_text_bytes(e: &OutputProduced) -> usize {
     if e.status == OutputStatus::Pending { text_bytes(&Named::produced(e, 0)) } else { 0 }
 }
 
-fn digest(parts: &[&str]) -> Digest {
-    derived(parts).as_bytes().first_chunk().copied().unwrap_or_default()
-}
-
-/// A digest of a summary.
-fn summarised_as(summary: &str) -> Digest {
-    digest(&["output summarised as", summary])
-}
-
-/// A digest of the content an output was produced with, independent of producer and time.
-pub(in crate::task) fn made_as(produced: &OutputProduced) -> Digest {
-    let OutputProduced { output_type, title, summary, uri, data, metadata, status, .. } = produced;
-    let mut made = json!([output_type, title, summary, uri, data, metadata, status]);
-    // Without effect on the sorted map of a plain build; another crate may switch it to insertion order.
-    made.sort_all_objects();
-    digest(&["output made as", &made.to_string()])
+/// The first bytes of a fingerprint.
+fn digest(fingerprint: &str) -> Option<Digest> {
+    let first = fingerprint.as_bytes().first_chunk::<FINGERPRINT_DIGITS>()?;
+    BASE64URL_NOPAD.decode(first).ok()?.try_into().ok()
 }
 
 /// True for a pending output that is marked as something to approve, or has no mark at all.

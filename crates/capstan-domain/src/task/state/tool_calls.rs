@@ -94,7 +94,7 @@ impl ToolCalls {
         self.0.retain(|_, call| {
             e.by != ToolPermission::PreApproval
                 || call.deferred.tool != e.tool
-                || call.deferred.arguments_hash != e.arguments_hash
+                || call.deferred.arguments_fingerprint != e.arguments_fingerprint
                 || !matches!(call.state, ToolCallState::PreApproved { .. })
         });
     }
@@ -111,7 +111,7 @@ impl ToolCalls {
                 (true, Some(executor)) => ToolCallState::Approved { executor },
             };
             if e.executor.is_none() {
-                // From now on it is only compared with what the agent asks for, by name and hash.
+                // From now on it is only compared with what the agent asks for, by name and fingerprint.
                 call.deferred = ToolCallDeferred {
                     arguments: Value::Null,
                     summary: String::new(),

@@ -19,7 +19,7 @@ pub struct Watches {
     /// Those among them that fired.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub fired: BTreeSet<WatchId>,
-    /// Hashes of the last batches they fired for, oldest first.
+    /// Fingerprints of the last batches they fired for, oldest first.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub batches: Vec<String>,
 }
@@ -38,7 +38,7 @@ impl Watches {
     }
 
     pub(in crate::task) fn fire(&mut self, e: &WatchFired) {
-        self.batches.push(e.items_hash.clone());
+        self.batches.push(e.fingerprint.clone());
         self.fired.insert(e.watch_id);
         let surplus = self.batches.len().saturating_sub(FIRED_KEPT);
         self.batches.drain(..surplus);

@@ -35,6 +35,7 @@ fn ended(index: u32, state: TaskState, result: Value) -> Requested<Command> {
     Command::ChildEnded(Box::new(ChildEnded {
         task_id: child(index),
         label: Some(format!("the {index}")),
+        run_no: 1,
         state,
         result: Some(result),
         error: (state == TaskState::Error).then(|| "boom".to_owned()),
@@ -122,6 +123,16 @@ fn a_repeated_report_of_a_child_changes_nothing_and_a_new_end_is_recorded() {
         let cost = state.as_ref().unwrap().spent_usd();
         assert!((cost - 0.5).abs() < 1e-9, "costs of one child do not add up: {cost}");
     });
+    // It was opened again and ended as before, or had a subtask that cost more.
+    let changed = |change: fn(&mut ChildEnded)| {
+        let Command::ChildEnded(mut ended) = done(0).command else { unreachable!() };
+        change(&mut ended);
+        given().when(Command::ChildEnded(ended).at(at(70))).then_with(|events, _| {
+            assert_eq!(kinds(events), ["child ended"]);
+        });
+    };
+    changed(|ended| ended.run_no = 2);
+    changed(|ended| ended.cost_usd = 0.6);
 }
 
 #[test]

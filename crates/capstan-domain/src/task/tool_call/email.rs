@@ -51,6 +51,8 @@ pub(super) fn output(
         uri: None,
         data,
         metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
+        // Its id follows from the call, so nobody produces it a second time.
+        fingerprint: None,
         status: OutputStatus::Active,
         created_at: ended.at,
     }))

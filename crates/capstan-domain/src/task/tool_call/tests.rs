@@ -8,8 +8,8 @@ use crate::task::TaskDecider;
 use crate::task::command::{CheckToolCall, Command};
 use crate::task::event::RunCause;
 use crate::task::fixture::{
-    accept, accepting, ask, at, attempt, blocker_id, cancel, decide, finish_ok, input_with, kinds, lease,
-    say, start, started, task_of,
+    accept, accepting, ask, at, attempt, blocker_id, cancel, decide, fingerprint, finish_ok, input_with,
+    kinds, lease, say, start, started, task_id, task_of,
 };
 
 fn email() -> Value {
@@ -17,8 +17,10 @@ fn email() -> Value {
 }
 
 fn checked(tool: &str, arguments: Value) -> ToolCheck {
+    let command = CheckToolCall::new(tool, arguments);
     ToolCheck {
-        command: CheckToolCall::new(tool, arguments),
+        arguments_fingerprint: fingerprint(&command.arguments_identity(task_id())),
+        command,
         attempt_id: attempt(1),
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,

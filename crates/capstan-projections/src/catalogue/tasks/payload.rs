@@ -1,6 +1,5 @@
 //! The accepted command, as the field `payload_json` of a task.
 
-use capstan_domain::agent::ConfigVersion;
 use capstan_domain::id::AgentId;
 use capstan_domain::policy::RunPolicy;
 use capstan_domain::task::event::{Priority, TaskAccepted};
@@ -32,7 +31,7 @@ pub(super) struct Payload<'a> {
     priority: Priority,
     provider: Option<&'a str>,
     model: Option<&'a str>,
-    agent_config: &'a ConfigVersion,
+    agent_config_version: u64,
     source_view_id: Option<&'a str>,
     queue_ttl_ms: Option<i64>,
 }
@@ -58,7 +57,7 @@ impl<'a> Payload<'a> {
             priority: accepted.priority,
             provider: accepted.provider.as_deref(),
             model: accepted.model.as_deref(),
-            agent_config: &accepted.agent_config,
+            agent_config_version: accepted.agent_config_version,
             source_view_id: accepted.source_view_id.as_deref(),
             queue_ttl_ms: accepted.queue_ttl_ms,
         }

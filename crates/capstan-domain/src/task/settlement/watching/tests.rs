@@ -6,7 +6,8 @@ use crate::Requested;
 use crate::task::command::{Command, FinishAttempt, FireWatch, ReportedOutcome, SubtaskSpec, Wake};
 use crate::task::event::Join;
 use crate::task::fixture::{
-    at, cancel, finish_ok, finishing, finishing_by, kinds, lease, report, say, started, task_of, wake_in,
+    at, cancel, fingerprint, finish_ok, finishing, finishing_by, kinds, lease, report, say, started, task_id,
+    task_of, wake_in,
 };
 use crate::task::{Rejection, TaskDecider, TaskState};
 
@@ -42,7 +43,12 @@ fn event(items: &[&str]) -> FireWatch {
 }
 
 fn news(items: &[&str]) -> Requested<Command> {
-    Command::FireWatch(event(items)).at(at(60))
+    firing(event(items))
+}
+
+fn firing(command: FireWatch) -> Requested<Command> {
+    let fingerprint = fingerprint(&command.identity(task_id()));
+    Command::FireWatch { command, fingerprint }.at(at(60))
 }
 
 /// Sleeps, and is woken by its timer, and runs again.
@@ -115,15 +121,13 @@ fn news_for_others_change_nothing() {
     let other = |change: fn(&mut FireWatch)| {
         let mut fire = event(&["a"]);
         change(&mut fire);
-        watching().when(Command::FireWatch(fire).at(at(60))).then([]);
+        watching().when(firing(fire)).then([]);
     };
     other(|fire| fire.integration = "slack".into());
     other(|fire| fire.correlation_keys = vec!["t-2".into()]);
     let typed = SourceWatch { event_types: vec![" fs.create ".into()], ..watch() };
     let given = || started().and(finishing(ok(vec![typed.clone()])));
-    let of = |kind: &str| {
-        Command::FireWatch(FireWatch { event_type: Some(kind.into()), ..event(&["a"]) }).at(at(60))
-    };
+    let of = |kind: &str| firing(FireWatch { event_type: Some(kind.into()), ..event(&["a"]) });
     given().when(of("fs.delete")).then([]);
     given().when(of("fs.create")).then_with(|events, _| assert_eq!(kinds(events)[0], "fired"));
 }
