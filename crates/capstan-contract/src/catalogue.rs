@@ -3,9 +3,11 @@
 
 use capstan_domain::implied::{self, Implied};
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
-use capstan_envelope::{Actor, Codec, CodecError, Commit, CommitFacts, EventRecord};
+use capstan_envelope::{
+    Actor, CARRIED_FORWARD, Carried, Codec, CodecError, Commit, CommitFacts, EventRecord,
+};
 
-use crate::event_name::{EventName, unknown};
+use crate::event_name::{EventName, known_default, unknown};
 use crate::schema::{drawn_as_written, schema_of};
 
 /// What the events of a commit leave out.
@@ -69,6 +71,16 @@ macro_rules! catalogue {
                 }
             }
 
+            impl $codec {
+                /// Refuses a state that refers to a frozen default which this build does not have. Another fault of it is
+                /// found by who begins with it.
+                pub(crate) fn check_carried(commit: &Commit, carried: &Carried) -> Result<(), CodecError> {
+                    let (_, reading) = implied::reading(|| carried.state::<$module::State>());
+                    let version = commit.events.first().map_or(1, |event| event.version);
+                    known_default(CARRIED_FORWARD, version, reading)
+                }
+            }
+
             impl Codec for $codec {
                 type Event = $module::Event;
 
@@ -82,8 +94,8 @@ macro_rules! catalogue {
                 }
 
                 fn decode(commit: &Commit) -> Result<Vec<Self::Event>, CodecError> {
-                    if commit.carried()?.is_some() {
-                        return Ok(Vec::new());
+                    if let Some(carried) = commit.carried()? {
+                        return Self::check_carried(commit, &carried).map(|()| Vec::new());
                     }
                     implied::within(implied_by(commit.facts()), || {
                         commit.events.iter().map(Self::read).collect()
@@ -205,6 +217,8 @@ mod tests {
 
     /// A category whose only event had a `who` at first, then a `name`, and has `names` today.
     mod greeting {
+        pub type State = ();
+
         #[derive(Debug, PartialEq)]
         pub enum Event {
             Greeted(Greeted),

@@ -79,10 +79,21 @@ impl DomainEvent {
 
 /// Reads all events of a commit; the commit's stream says which codec reads them.
 pub fn decode_commit(commit: &Commit) -> Result<Vec<DomainEvent>, CodecError> {
-    if commit.carried()?.is_some() {
-        return Ok(Vec::new());
-    }
     let category = commit.stream.category();
+    if let Some(carried) = commit.carried()? {
+        return match category {
+            TaskCodec::CATEGORY => TaskCodec::check_carried(commit, &carried),
+            AgentCodec::CATEGORY => AgentCodec::check_carried(commit, &carried),
+            ScheduleCodec::CATEGORY => ScheduleCodec::check_carried(commit, &carried),
+            ChannelCodec::CATEGORY => ChannelCodec::check_carried(commit, &carried),
+            ClassCodec::CATEGORY => ClassCodec::check_carried(commit, &carried),
+            SessionCodec::CATEGORY => SessionCodec::check_carried(commit, &carried),
+            WorkspaceCodec::CATEGORY => WorkspaceCodec::check_carried(commit, &carried),
+            TokenCodec::CATEGORY => TokenCodec::check_carried(commit, &carried),
+            _ => Ok(()),
+        }
+        .map(|()| Vec::new());
+    }
     implied::within(implied_by(commit.facts()), || {
         commit.events.iter().map(|record| DomainEvent::decode(category, record)).collect()
     })

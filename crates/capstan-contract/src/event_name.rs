@@ -1,6 +1,6 @@
 //! One kind of event on the wire: its name, its version, and how every version ever written is read.
 
-use capstan_domain::implied;
+use capstan_domain::implied::{self, Reading};
 use capstan_envelope::{CodecError, EventRecord};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
@@ -44,15 +44,16 @@ impl EventName {
 
     /// Reads data of any version up to the current one. The current one is parsed straight into its shape.
     pub fn read<T: DeserializeOwned>(&self, record: &EventRecord) -> Result<T, CodecError> {
-        let (parsed, is_complete) = implied::complete(|| {
+        let (parsed, reading) = implied::reading(|| {
             if record.version == self.version() {
                 Ok(serde_json::from_str(record.data.get()))
             } else {
                 self.upcast(record)
             }
         });
+        known_default(&record.name, record.version, reading)?;
         let unsaid = || serde_json::Error::custom("a field is absent that the commit does not say");
-        let whole = parsed?.and_then(|data| if is_complete { Ok(data) } else { Err(unsaid()) });
+        let whole = parsed?.and_then(|data| if reading.is_complete { Ok(data) } else { Err(unsaid()) });
         whole.map_err(|source| CodecError::Malformed {
             name: record.name.clone(),
             version: record.version,
@@ -74,4 +75,11 @@ impl EventName {
 /// The refusal of a record this build has no shape for.
 pub(crate) fn unknown(category: &str, record: &EventRecord) -> CodecError {
     CodecError::Unknown { category: category.to_owned(), name: record.name.clone(), version: record.version }
+}
+
+/// Refuses what refers to a frozen default that this build does not have.
+pub(crate) fn known_default(name: &str, version: u16, reading: Reading) -> Result<(), CodecError> {
+    reading.unknown_default.map_or(Ok(()), |(default, found)| {
+        Err(CodecError::UnknownDefault { name: name.to_owned(), version, default, found })
+    })
 }

@@ -11,7 +11,8 @@ use capstan_domain::implied::{self, Implied};
 use capstan_domain::task::Event;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_envelope::{
-    Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Idempotency, Metadata, Position, StreamId,
+    Actor, Codec as _, CodecError, Commit, CommitHash, CommitId, EventRecord, Idempotency, Metadata,
+    Position, StreamId,
 };
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -120,6 +121,33 @@ fn an_acceptance_stores_nothing_that_its_commit_or_its_own_message_says() {
     let shown: Value = serde_json::from_str(whole[0].data.get()).unwrap();
     assert_eq!((&shown["workspace"], &shown["policy"]["ask"]), (&json!("dev"), &json!("always")));
     assert_eq!(shown["policy"]["retry"]["max_attempts"], 2);
+}
+
+/// As an event of an unknown version: it is no damage, and nothing after it may be applied.
+#[test]
+fn an_unknown_version_of_a_default_needs_a_newer_build_and_any_other_is_malformed() {
+    let own = json!({ "policy": json!({ "ask": "always" }) });
+    let read = |base: &Value| {
+        let mut commit = commit(Actor::Engine, &[accepted(&own)]);
+        let mut stored = data(&commit).remove(0);
+        stored["policy"]["base"] = base.clone();
+        commit.events[0].data = serde_json::value::to_raw_value(&stored).unwrap();
+        let error = TaskCodec::decode(&commit).unwrap_err();
+        assert_eq!(decode_commit(&commit).unwrap_err().to_string(), error.to_string());
+        // Readers of the API get it as it is stored, as an event of an unknown version.
+        assert_eq!(whole_records(&commit)[0].data.get(), commit.events[0].data.get());
+        error
+    };
+    let newer = read(&json!(2));
+    assert!(newer.needs_newer_build(), "{newer:?}");
+    assert_eq!(
+        newer.to_string(),
+        "read event task-accepted version 1: version 2 of the default of policies is unknown to this build"
+    );
+    for damaged in [json!(0), json!(-1), json!("2"), json!(1.5)] {
+        let error = read(&damaged);
+        assert!(matches!(error, CodecError::Malformed { .. }), "{damaged}: {error:?}");
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use schemars::Schema;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use context::{Implied, complete, within};
-pub(crate) use context::{is_stored, within_row};
+pub use context::{Implied, Reading, reading, within};
+pub(crate) use context::{is_stored, unknown_default, within_row};
 pub(crate) use numbered::{
     DrawnAttempt, DrawnBlocker, DrawnRun, answered_blocker, attempt, blocker, is_attempt, is_blocker, is_run,
     optional_blocker, optional_run, run,

@@ -42,6 +42,21 @@ pub enum CodecError {
         /// The event's version.
         version: u16,
     },
+    /// A known event that leaves something to a version of a frozen default that this build does not have. Wait for the
+    /// upgrade; do not skip.
+    #[error(
+        "read event {name} version {version}: version {found} of the default of {default} is unknown to this build"
+    )]
+    UnknownDefault {
+        /// The event's wire name.
+        name: String,
+        /// The event's version.
+        version: u16,
+        /// The frozen default.
+        default: &'static str,
+        /// The version of it that the event names.
+        found: u64,
+    },
     /// The data does not have the shape its name and version promise.
     #[error("read event {name} version {version}: the data has another shape")]
     Malformed {
@@ -62,4 +77,15 @@ pub enum CodecError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl CodecError {
+    /// True for an event of a newer build: neither its commit nor a later one may be applied before the upgrade. Anything else
+    /// is a fault of the event itself.
+    pub fn needs_newer_build(&self) -> bool {
+        match self {
+            Self::Unknown { .. } | Self::UnknownDefault { .. } => true,
+            Self::Malformed { .. } | Self::Unwritable { .. } => false,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capstan_envelope::{CodecError, Position};
+use capstan_envelope::Position;
 use capstan_eventlog::{EventLog, ReadError, Selection};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -80,15 +80,12 @@ async fn read(
     }
 }
 
-/// The decoding error of an event this build does not know: neither its commit nor later ones may be applied.
+/// The decoding error of an event of a newer build: neither its commit nor later ones may be applied.
 pub(crate) fn unknown_event(decoded: &Decoded) -> Option<String> {
-    match &decoded.events {
-        Err(error @ CodecError::Unknown { .. }) => Some(error.to_string()),
-        Ok(_) | Err(_) => None,
-    }
+    decoded.events.as_ref().err().filter(|error| error.needs_newer_build()).map(ToString::to_string)
 }
 
-/// The first commit with an event this build does not know.
+/// The first commit with an event of a newer build.
 pub(crate) fn first_unknown(commits: &[Decoded]) -> Option<(usize, String)> {
     commits.iter().enumerate().find_map(|(index, decoded)| Some((index, unknown_event(decoded)?)))
 }

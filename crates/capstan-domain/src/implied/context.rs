@@ -69,7 +69,7 @@ struct Current {
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
-    static IS_UNSAID: Cell<bool> = const { Cell::new(false) };
+    static READING: Cell<Reading> = const { Cell::new(Reading { is_complete: true, unknown_default: None }) };
 }
 
 /// Reads or writes all stored events of one commit, in their order.
@@ -93,16 +93,30 @@ fn with<T>(current: Current, read_or_write: impl FnOnce() -> T) -> T {
     read_or_write()
 }
 
-/// Reads one event; also whether something says each field that it leaves out.
-pub fn complete<T>(read: impl FnOnce() -> T) -> (T, bool) {
-    IS_UNSAID.set(false);
-    let value = read();
-    (value, !IS_UNSAID.get())
+/// How the reading of one event went, beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// True when something says each field that is left out.
+    pub is_complete: bool,
+    /// A frozen default that it refers to, and the version of it that this build does not have. The value is an error then.
+    pub unknown_default: Option<(&'static str, u64)>,
 }
 
-/// The place holder of a field that is absent although nothing says it, which [`complete`] tells.
+/// Reads one event or state, and tells how it went.
+pub fn reading<T>(read: impl FnOnce() -> T) -> (T, Reading) {
+    READING.set(Reading { is_complete: true, unknown_default: None });
+    let value = read();
+    (value, READING.get())
+}
+
+/// Notes a reference to a version of a frozen default that this build does not have, which [`reading`] tells.
+pub(crate) fn unknown_default(name: &'static str, found: u64) {
+    READING.set(Reading { unknown_default: Some((name, found)), ..READING.get() });
+}
+
+/// The place holder of a field that is absent although nothing says it, which [`reading`] tells.
 pub(super) fn unsaid<T>(place_holder: T) -> T {
-    IS_UNSAID.set(true);
+    READING.set(Reading { is_complete: false, ..READING.get() });
     place_holder
 }
 

@@ -71,7 +71,12 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
             whole.extend(stored);
             whole
         }
-        Some(base) => return Err(D::Error::custom(format!("no default {base} of policies is known"))),
+        Some(base) => {
+            if let Some(newer) = base.as_u64().filter(|found| *found > BASE.into()) {
+                implied::unknown_default("policies", newer);
+            }
+            return Err(D::Error::custom(format!("no default {base} of policies is known")));
+        }
     };
     serde_json::from_value(whole.into()).map_err(D::Error::custom)
 }
@@ -96,7 +101,7 @@ impl JsonSchema for Drawn {
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
             let base = json!({
                 "description": "Version of the frozen default that holds where a field is absent, see schemas/defaults.",
-                "type": "integer", "minimum": 1, "maximum": BASE,
+                "type": "integer", "minimum": 1,
             });
             properties.insert(BASE_KEY.to_owned(), base);
             for property in properties.values_mut().filter_map(Value::as_object_mut) {

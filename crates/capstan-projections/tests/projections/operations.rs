@@ -293,15 +293,26 @@ async fn the_lag_grows_while_the_projector_is_stuck_and_ends_with_it() {
 
 #[tokio::test]
 async fn an_event_of_a_newer_build_stops_the_projector_before_it() {
+    stops_at("task-renamed", "{}", "unknown to this build").await;
+}
+
+#[tokio::test]
+async fn an_event_that_refers_to_a_default_of_a_newer_build_stops_the_projector_before_it() {
+    let whole = include_str!("../../../../schemas/events/task/task-accepted.v1.sample.json");
+    let mut accepted: serde_json::Value = serde_json::from_str(whole).unwrap();
+    accepted["policy"] = serde_json::json!({ "base": 2 });
+    let unknown = "version 2 of the default of policies is unknown to this build";
+    stops_at("task-accepted", &accepted.to_string(), unknown).await;
+}
+
+/// A commit with this event is not parked: projector and rebuild stop before it, and say what is unknown.
+async fn stops_at(name: &str, data: &str, unknown: &str) {
     let place = Place::new().await;
     let mut story = history(18, 60).await;
     let before = story.end().await;
     let task = story.accept(|_| {}).await;
-    let newer = EventRecord {
-        name: "task-renamed".into(),
-        version: 1,
-        data: RawValue::from_string("{}".into()).unwrap(),
-    };
+    let data = RawValue::from_string(data.to_owned()).unwrap();
+    let newer = EventRecord { name: name.into(), version: 1, data };
     let (stream, head) = (story.tasks[task].stream.clone(), story.tasks[task].head.clone());
     story.tasks[task].head = story.append_records(&stream, &head, vec![newer], None).await;
     let at = story.end().await;
@@ -312,10 +323,12 @@ async fn an_event_of_a_newer_build_stops_the_projector_before_it() {
         matches!(state, ProjectorState::WaitingForUpgrade { .. })
     })
     .await;
-    let ProjectorState::WaitingForUpgrade { position, .. } = projector.status().borrow().state.clone() else {
+    let ProjectorState::WaitingForUpgrade { position, reason } = projector.status().borrow().state.clone()
+    else {
         panic!("the state changed");
     };
     assert_eq!(position, at);
+    assert!(reason.contains(unknown), "{reason}");
     assert_eq!(place.read_models.position().await.unwrap().sequence(), at.sequence() - 1);
     assert!(before < at);
     let refused = rebuild(&log, &place.read_models, &Which::All, &config("rebuild")).await;
