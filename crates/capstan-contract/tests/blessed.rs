@@ -1,4 +1,4 @@
-//! Files of a release are blessed: samples never change, schemas only gain optional properties.
+//! Files of a release are blessed: samples and frozen defaults never change, schemas only gain optional properties.
 //!
 //! Compares the working tree with the newest release (a tag `v<number>…`) that HEAD descends from. Before the first
 //! release nobody holds data or clients, so formats are free; the comparison is then skipped and says so.
@@ -40,15 +40,15 @@ fn blessed_files_only_gain_optional_properties() {
 }
 
 fn fault(base: &str, path: &str) -> Option<String> {
-    let is_sample = path.ends_with(".sample.json");
-    if !is_sample && !path.ends_with(".schema.json") {
+    let is_frozen = path.ends_with(".sample.json") || path.starts_with("schemas/defaults/");
+    if !is_frozen && !path.ends_with(".schema.json") {
         return None;
     }
     let blessed = git(&["show", &format!("{base}:{path}")])?;
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     let Ok(present) = std::fs::read_to_string(file) else { return Some(format!("{path} is gone")) };
-    if is_sample {
-        return (blessed != present).then(|| format!("{path} changed; samples never do"));
+    if is_frozen {
+        return (blessed != present).then(|| format!("{path} changed; samples and frozen defaults never do"));
     }
     let (blessed, present) = (serde_json::from_str(&blessed).ok()?, serde_json::from_str(&present).ok()?);
     grown(&blessed, &present, "").err().map(|at| format!("{path} differs at {at:?}"))

@@ -123,6 +123,17 @@ fn an_acceptance_stores_nothing_that_its_commit_or_its_own_message_says() {
     assert_eq!(shown["policy"]["retry"]["max_attempts"], 2);
 }
 
+#[test]
+fn the_policy_of_a_subtask_holds_what_differs_from_the_frozen_default_too() {
+    let subtask = json!({
+        "task_id": TaskId(Uuid::from_u128(9)), "index": 0, "prompt": "p", "policy": { "ask": "always" },
+    });
+    let spawned = event("subtasks-spawned", &json!({ "subtasks": [subtask] }));
+    let commit = commit(Actor::Engine, std::slice::from_ref(&spawned));
+    assert_eq!(data(&commit)[0]["subtasks"][0]["policy"], json!({ "base": 1, "ask": "always" }));
+    assert_eq!(TaskCodec::decode(&commit).unwrap(), [spawned]);
+}
+
 /// As an event of an unknown version: it is no damage, and nothing after it may be applied.
 #[test]
 fn an_unknown_version_of_a_default_needs_a_newer_build_and_any_other_is_malformed() {

@@ -5,9 +5,10 @@
 //! stored form omits each that equals what the commit says, and reading puts it back. Omission goes by value: a time that
 //! differs is written. Outside [`within`] nothing is omitted, which is the form that readers of the API get.
 
-#![expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+#![expect(clippy::ref_option, reason = "serde hands fields by reference")]
 
 mod context;
+mod frozen;
 mod numbered;
 mod said;
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub use context::{Implied, Reading, reading, within};
 pub(crate) use context::{is_stored, unknown_default, within_row};
+pub(crate) use frozen::*;
 pub(crate) use numbered::{
     DrawnAttempt, DrawnBlocker, DrawnRun, answered_blocker, attempt, blocker, is_attempt, is_blocker, is_run,
     optional_blocker, optional_run, run,
@@ -25,14 +27,7 @@ pub(crate) use numbered::{
 pub(crate) use said::*;
 
 use crate::id::TaskId;
-use crate::task::event::{InputKind, OutputStatus, Priority};
 use context::{implied, unsaid};
-
-/// The longest time of an attempt where a stored acceptance names none, in milliseconds. Part of the stored format: it never
-/// changes, whatever the default of new commands becomes.
-const TIMEOUT_MS: i64 = 600_000;
-/// The same of a lease.
-const LEASE_MS: i64 = 30_000;
 
 /// Time of the event, which is the time of its commit.
 pub type At = DateTime<Utc>;
@@ -92,61 +87,8 @@ pub(crate) fn is_caller(value: &str) -> bool {
     implied(|implied| Some(implied.client.as_deref() == Some(value))).unwrap_or(false)
 }
 
-pub(crate) fn timeout_ms() -> i64 {
-    constant(TIMEOUT_MS)
-}
-
-pub(crate) fn is_timeout_ms(value: &i64) -> bool {
-    is_stored() && *value == TIMEOUT_MS
-}
-
-pub(crate) fn lease_ms() -> i64 {
-    constant(LEASE_MS)
-}
-
-pub(crate) fn is_lease_ms(value: &i64) -> bool {
-    is_stored() && *value == LEASE_MS
-}
-
-pub(crate) fn priority() -> Priority {
-    constant(Priority::Normal)
-}
-
-pub(crate) fn is_priority(value: &Priority) -> bool {
-    is_stored() && *value == Priority::Normal
-}
-
-/// A value that the stored form, and only that, leaves out.
-fn constant<T>(value: T) -> T {
-    if is_stored() { value } else { unsaid(value) }
-}
-
-pub(crate) fn first() -> u32 {
-    constant(1)
-}
-
-pub(crate) fn is_first(value: &u32) -> bool {
-    is_stored() && *value == 1
-}
-
-pub(crate) fn kind() -> InputKind {
-    constant(InputKind::FreeText)
-}
-
-pub(crate) fn is_kind(value: &InputKind) -> bool {
-    is_stored() && *value == InputKind::FreeText
-}
-
-pub(crate) fn output_status() -> OutputStatus {
-    constant(OutputStatus::Active)
-}
-
-pub(crate) fn is_output_status(value: &OutputStatus) -> bool {
-    is_stored() && *value == OutputStatus::Active
-}
-
 pub(crate) fn empty() -> Map<String, Value> {
-    constant(Map::new())
+    if is_stored() { Map::new() } else { unsaid(Map::new()) }
 }
 
 pub(crate) fn is_empty(value: &Map<String, Value>) -> bool {

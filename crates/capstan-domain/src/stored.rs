@@ -1,5 +1,9 @@
 //! The shapes that are stored: structs and enums of events.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
 /// Declares stored structs: serde and schema derives. What is absent is not written, nor what the commit says itself.
 macro_rules! stored {
     ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident : $type:ty,)* })*) => {$(
@@ -84,7 +88,22 @@ pub(crate) fn json_bytes(value: &(impl serde::Serialize + ?Sized)) -> usize {
     serde_json::to_writer(&mut counter, value).map_or(usize::MAX, |()| counter.0)
 }
 
-/// True for a value that is not written because it is the default.
-pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+/// A type whose default is nothing: absent, empty, zero. Only such a default may be left out for its own sake, because another
+/// one could change with the code (`implied/frozen.rs` has those).
+pub(crate) trait Nothing: Default + PartialEq {}
+
+impl Nothing for u32 {}
+impl Nothing for u64 {}
+impl Nothing for f64 {}
+impl Nothing for bool {}
+impl Nothing for String {}
+impl<T: PartialEq> Nothing for Option<T> {}
+impl<T: PartialEq> Nothing for Vec<T> {}
+impl<K: Ord, V: PartialEq> Nothing for BTreeMap<K, V> {}
+impl<T: Ord> Nothing for BTreeSet<T> {}
+impl Nothing for Map<String, Value> {}
+
+/// True for a value that is not written because it is nothing.
+pub(crate) fn is_nothing<T: Nothing>(value: &T) -> bool {
     *value == T::default()
 }

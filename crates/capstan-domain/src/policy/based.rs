@@ -28,6 +28,59 @@ static DEFAULT: LazyLock<(Map<String, Value>, RunPolicy)> = LazyLock::new(|| {
     read.unwrap_or_else(|error| unreachable!("a test reads the frozen file: {error}"))
 });
 
+/// A policy that is there or not.
+pub(crate) mod option {
+    use super::{Based, Deserialize, Deserializer, RunPolicy, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde hands fields by reference")]
+    pub(crate) fn serialize<S: Serializer>(
+        policy: &Option<RunPolicy>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        policy.as_ref().map(Based).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<RunPolicy>, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map(|Based(policy)| policy))
+    }
+}
+
+/// What becomes of a policy.
+pub(crate) mod change {
+    use super::{Based, Deserialize as _, Deserializer, RunPolicy, Serialize as _, Serializer};
+    use crate::change::Change;
+
+    pub(crate) fn serialize<S: Serializer>(
+        change: &Change<RunPolicy>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        change.value().map(Based).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Change<RunPolicy>, D::Error> {
+        Ok(Change::deserialize(deserializer)?.map(|Based(policy)| policy))
+    }
+}
+
+/// A policy in its stored form.
+struct Based<T>(T);
+
+impl Serialize for Based<&RunPolicy> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Based<RunPolicy> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize(deserializer).map(Self)
+    }
+}
+
 pub(crate) fn serialize<S: Serializer>(policy: &RunPolicy, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::Error as _;
     if !implied::is_stored() {
@@ -55,29 +108,24 @@ fn difference(whole: Map<String, Value>, base: &Map<String, Value>) -> Map<Strin
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunPolicy, D::Error> {
     let mut stored = Map::<String, Value>::deserialize(deserializer)?;
-    let whole = match stored.remove(BASE_KEY) {
-        None => stored,
-        Some(base) if base == json!(BASE) => {
-            let (base, default) = &*DEFAULT;
-            if stored.is_empty() {
-                return Ok(default.clone());
-            }
-            let mut whole = base.clone();
-            if let (Some(Value::Object(differs)), Some(Value::Object(retry))) =
-                (stored.remove(RETRY), whole.get_mut(RETRY))
-            {
-                retry.extend(differs);
-            }
-            whole.extend(stored);
-            whole
+    // One that is written whole names no version; what it lacks is never taken from the reading build.
+    if let Some(found) = stored.remove(BASE_KEY).filter(|found| *found != json!(BASE)) {
+        if let Some(newer) = found.as_u64().filter(|found| *found > BASE.into()) {
+            implied::unknown_default("policies", newer);
         }
-        Some(base) => {
-            if let Some(newer) = base.as_u64().filter(|found| *found > BASE.into()) {
-                implied::unknown_default("policies", newer);
-            }
-            return Err(D::Error::custom(format!("no default {base} of policies is known")));
-        }
-    };
+        return Err(D::Error::custom(format!("no default {found} of policies is known")));
+    }
+    let (base, default) = &*DEFAULT;
+    if stored.is_empty() {
+        return Ok(default.clone());
+    }
+    let mut whole = base.clone();
+    if let (Some(Value::Object(differs)), Some(Value::Object(retry))) =
+        (stored.remove(RETRY), whole.get_mut(RETRY))
+    {
+        retry.extend(differs);
+    }
+    whole.extend(stored);
     serde_json::from_value(whole.into()).map_err(D::Error::custom)
 }
 
@@ -143,6 +191,28 @@ mod tests {
             stored(policy),
             json!({ "base": 1, "ask": "always", "resources": { "cpu": null }, "retry": { "max_attempts": 5 } })
         );
+    }
+
+    /// A field that is added later needs a value for old policies: that of a new version of the file, or of a file beside it.
+    #[test]
+    fn the_frozen_default_says_every_field() {
+        let Value::Object(whole) = serde_json::to_value(RunPolicy::default()).unwrap() else {
+            unreachable!()
+        };
+        assert!(whole.keys().eq(DEFAULT.0.keys()), "{:?}", whole.keys());
+        let (Value::Object(retry), Value::Object(frozen)) = (&whole[RETRY], &DEFAULT.0[RETRY]) else {
+            unreachable!()
+        };
+        assert!(retry.keys().eq(frozen.keys()), "{:?}", retry.keys());
+    }
+
+    #[test]
+    fn a_policy_that_lacks_a_field_has_that_of_the_frozen_default() {
+        let read =
+            |policy: Value| serde_json::from_value::<Holder>(json!({ "policy": policy })).unwrap().policy;
+        assert_eq!(read(json!({})), DEFAULT.1);
+        let asking = RunPolicy { ask: "always".into(), ..DEFAULT.1.clone() };
+        assert_eq!(read(json!({ "ask": "always", "retry": {} })), asking);
     }
 
     #[test]

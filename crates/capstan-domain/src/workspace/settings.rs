@@ -20,6 +20,8 @@ pub struct Settings {
     /// Tools no agent of the workspace may use; every other is allowed.
     pub disabled_tools: BTreeSet<String>,
     /// The default policy of commands.
+    #[serde(with = "crate::policy::based::option")]
+    #[schemars(with = "Option<crate::policy::based::Drawn>")]
     pub default_policy: Option<RunPolicy>,
     /// Quotas of the workspace.
     pub quotas: Quotas,

@@ -102,7 +102,8 @@ pub struct Updated {
     /// All tools that no agent may use any more.
     pub disabled_tools: Option<BTreeSet<String>>,
     /// The new default policy of commands; null when it was removed.
-    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[serde(default, skip_serializing_if = "Change::is_keep", with = "crate::policy::based::change")]
+    #[schemars(with = "Change<crate::policy::based::Drawn>")]
     pub default_policy: Change<RunPolicy>,
     /// The changed quotas; null for one that is lifted.
     #[serde(default, skip_serializing_if = "QuotaChanges::is_keep")]

@@ -72,10 +72,10 @@ pub struct TaskAccepted {
     /// The task at the top of its tree, whose budget it shares; absent at the top.
     pub root_task_id: Option<TaskId>,
     /// Depth in its tree; 0 at the root.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub depth: u32,
     /// Its fate when its parent is cancelled.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default = "implied::parent_close", skip_serializing_if = "implied::is_parent_close")]
     pub parent_close: ParentClose,
     /// The output of the parent it was spawned for, as the parent's agent named it.
     pub source_output_id: Option<String>,

@@ -20,7 +20,7 @@ pub struct InputAccepted {
     /// Its place in the inbox, from 1.
     pub seq: u32,
     /// The kind of input.
-    #[serde(default = "implied::kind", skip_serializing_if = "implied::is_kind")]
+    #[serde(default = "implied::input_kind", skip_serializing_if = "implied::is_input_kind")]
     #[schemars(transform = implied::drawn)]
     pub kind: InputKind,
     /// The message to the agent; blank when it needs none, as for a vote.
@@ -40,10 +40,10 @@ pub struct InputAccepted {
     #[schemars(with = "Vec<ItemDecision>")]
     pub items: Vec<ItemDecision>,
     /// The way it reaches the agent.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default = "implied::queue_mode", skip_serializing_if = "implied::is_queue_mode")]
     pub queue_mode: QueueMode,
     /// The source of the input.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default = "implied::input_source", skip_serializing_if = "implied::is_input_source")]
     pub source: InputSource,
     /// Answers by question id.
     #[serde(default, skip_serializing_if = "Map::is_empty")]

@@ -45,6 +45,8 @@ pub struct Subtask {
     #[serde(serialize_with = "crate::finite::serialize_option")]
     pub budget_usd: Option<f64>,
     /// Rules of execution.
+    #[serde(default, with = "crate::policy::based::option")]
+    #[schemars(with = "Option<crate::policy::based::Drawn>")]
     pub policy: Option<RunPolicy>,
     /// Watches handed over to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

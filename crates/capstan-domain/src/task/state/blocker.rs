@@ -10,7 +10,7 @@ pub struct Blocker {
     /// The question as asked last.
     pub opened: BlockerOpened,
     /// The approvals so far, by actor name, when it takes several.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub votes: Vec<String>,
 }
 

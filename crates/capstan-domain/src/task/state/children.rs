@@ -23,10 +23,10 @@ fn report_bytes_max(join: &JoinWait) -> usize {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Child {
     /// The request it is made from, while it is not known to be over.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub subtask: Option<Box<Subtask>>,
     /// Its end, once it has ended.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub ended: Option<ChildEnd>,
 }
 
@@ -34,15 +34,15 @@ pub struct Child {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChildEnd {
     /// Cost of its whole tree, in US dollars.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub cost_usd: f64,
     /// Number of its runs when it ended.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub run_no: u32,
     /// Its outcome.
     pub state: TaskState,
     /// The report, while a wait is to tell it to the agent.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub report: Option<Box<SubtaskEnded>>,
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{AttemptId, InputId};
+use crate::implied;
 use crate::stored::json_bytes;
 use crate::task::event::{
     InputAccepted, InputClaimed, InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Verdict,
@@ -31,19 +32,19 @@ pub struct Input {
     /// The message to the agent.
     pub message: String,
     /// The way it reaches the agent.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default = "implied::queue_mode", skip_serializing_if = "implied::is_queue_mode")]
     pub queue_mode: QueueMode,
     /// Its source.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default = "implied::input_source", skip_serializing_if = "implied::is_input_source")]
     pub source: InputSource,
     /// Its decision; none for a free text.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub action: Option<Verdict>,
     /// True when it decided on outputs: it says nothing about others.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub decides_outputs: bool,
     /// Answers by question id.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub answers: Map<String, Value>,
     /// The outcome the caller was given.
     pub outcome: InputOutcome,

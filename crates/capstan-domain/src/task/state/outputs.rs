@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 use crate::id::OutputId;
+use crate::stored::Nothing;
 use crate::task::event::{OutputFinalized, OutputProduced, OutputStatus, OutputStatusChanged};
 use crate::text::cut;
 
@@ -45,13 +46,13 @@ pub struct Named {
     /// A name for people, at most 512 bytes of it.
     pub title: String,
     /// The wait group its metadata names.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub wait_group_id: Option<String>,
     /// True when its pending status asks for an approval.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub is_approval: bool,
     /// The draft, when it is an email that was not sent.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub draft: Option<EmailDraft>,
 }
 
@@ -61,13 +62,13 @@ pub struct EmailDraft {
     /// Id of the draft.
     pub draft_id: String,
     /// Id of its thread.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub thread_id: Option<String>,
     /// The recipient.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub to: Option<String>,
     /// The subject line.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub subject: Option<String>,
 }
 
@@ -75,7 +76,7 @@ pub struct EmailDraft {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outputs {
     /// One for each output, in the order of their creation.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     records: Records,
     /// The outputs with their texts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -85,6 +86,8 @@ pub struct Outputs {
 /// Records, stored as one text.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Records(Vec<Record>);
+
+impl Nothing for Records {}
 
 /// An output as a decision sees it.
 #[derive(Clone, Copy, Debug)]

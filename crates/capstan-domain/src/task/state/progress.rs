@@ -7,18 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{Blocker, Changes, Children, Inbox, Live, Outputs, ParentReport, Rows, Runs, ToolCalls, Watches};
 use crate::id::{AttemptId, BlockerId, InputId};
+use crate::implied;
+use crate::stored::Nothing;
 use crate::task::event::{BudgetScope, BudgetWarned, Priority, RunCause};
 use crate::task::transitions::TaskState;
 
 /// The progress of a task, as far as decisions need it. It is written with every commit of the task, so a default is not
 /// written, nor what the acceptance says ([`Task::progress_json`](super::Task::progress_json)).
-#[serde_with::apply(_ => #[serde(default, skip_serializing_if = "crate::stored::is_default")])]
+#[serde_with::apply(_ => #[serde(default, skip_serializing_if = "crate::stored::is_nothing")])]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The task's state.
     #[serde_with(skip_apply)]
     pub state: TaskState,
     /// Its current urgency.
+    #[serde_with(skip_apply)]
+    #[serde(default = "implied::priority", skip_serializing_if = "implied::is_priority")]
     pub priority: Priority,
     /// Changes of the command since its acceptance.
     pub changes: Changes,
@@ -63,6 +67,16 @@ pub struct Progress {
     /// Its report to its parent.
     pub report: ParentReport,
 }
+
+impl Nothing for Changes {}
+impl Nothing for Runs {}
+impl Nothing for Inbox {}
+impl Nothing for Outputs {}
+impl Nothing for Rows {}
+impl Nothing for ToolCalls {}
+impl Nothing for Children {}
+impl Nothing for Watches {}
+impl Nothing for ParentReport {}
 
 /// A sleep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -23,23 +23,23 @@ pub struct Run {
     /// Its status.
     pub status: RunStatus,
     /// True once a worker began it, asked on its behalf or ended it successfully: the agent has its prompt.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub delivered: bool,
     /// The agent's prompt, unless it is the task's message; dropped when the next run is requested
     /// ([`Task::prompt`](super::Task::prompt)).
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub prompt: Option<String>,
     /// The run whose session it resumes.
     #[serde(default, with = "crate::implied::optional_run", skip_serializing_if = "Option::is_none")]
     pub resumed_from: Option<RunId>,
     /// Attempts so far.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub attempts: u32,
     /// Attempts that failed because of the agent.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub failed: u32,
     /// Attempts that were lost, returned or rate limited.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub lost: u32,
 }
 
@@ -187,13 +187,13 @@ pub struct Live {
     /// Start of the lease.
     pub leased_at: DateTime<Utc>,
     /// The instant the worker began, if it has.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub started_at: Option<DateTime<Utc>>,
     /// The input it acknowledged last, so that a repeated acknowledgement is known.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub acknowledged: Option<InputId>,
     /// Set when it is to stop: the session stays taken until it has stopped, at most until then.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub cancel_grace_until: Option<DateTime<Utc>>,
 }
 

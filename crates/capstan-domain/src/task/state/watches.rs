@@ -14,13 +14,13 @@ const FIRED_KEPT: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watches {
     /// The watches in force.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub armed: BTreeMap<WatchId, SourceWatch>,
     /// Those among them that fired.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub fired: BTreeSet<WatchId>,
     /// Fingerprints of the last batches they fired for, oldest first.
-    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub batches: Vec<String>,
 }
 
