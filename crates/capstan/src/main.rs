@@ -85,6 +85,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // The allocator's arenas are sparse: in pages of 2 MB they took 40 MB more after a start with 200,000 open tasks, and no
+    // less processor time. Refused by a kernel without them, which is as good.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
     observability::init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
