@@ -9,6 +9,7 @@ use capstan_envelope::{Codec, CodecError, Commit, CommitId, Position, Recorded, 
 use capstan_eventlog::{AppendError, Appended, EventLog, Snapshots};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::cache::{Cache, Growth, Slot};
 use crate::loading::{Cold, read_events};
@@ -47,11 +48,19 @@ pub struct DispatcherConfig {
     pub conflicts_max: u32,
     /// Longest pause before another try, in milliseconds.
     pub pause_ms_max: u64,
+    /// Streams loaded at once. A load holds texts of the stream several times: its row, its last commit, its state.
+    pub loads_max: usize,
 }
 
 impl Default for DispatcherConfig {
     fn default() -> Self {
-        Self { cached_streams_max: 16_384, cached_bytes_max: 32 << 20, conflicts_max: 32, pause_ms_max: 100 }
+        Self {
+            cached_streams_max: 16_384,
+            cached_bytes_max: 32 << 20,
+            conflicts_max: 32,
+            pause_ms_max: 100,
+            loads_max: 32,
+        }
     }
 }
 
@@ -61,6 +70,8 @@ pub struct Dispatcher<D: Dispatchable, C: Codec<Event = D::Event>> {
     pub(crate) snapshots: Arc<dyn Snapshots>,
     pub(crate) cache: Cache<D::State>,
     pub(crate) config: DispatcherConfig,
+    /// A permit for each load under way.
+    loads: Semaphore,
     codec: PhantomData<fn() -> C>,
 }
 
@@ -87,7 +98,8 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     /// A dispatcher with nothing in memory.
     pub fn new(log: Arc<dyn EventLog>, snapshots: Arc<dyn Snapshots>, config: DispatcherConfig) -> Self {
         let cache = Cache::new(config.cached_streams_max, config.cached_bytes_max);
-        Self { log, snapshots, cache, config, codec: PhantomData }
+        let loads = Semaphore::new(config.loads_max.max(1));
+        Self { log, snapshots, cache, config, loads, codec: PhantomData }
     }
 
     /// The stream as this process knows it: other processes' commits show after [`Self::observe`], or at once after
@@ -101,9 +113,15 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         if let Some(known) = slot.get() {
             return Ok(known);
         }
+        let _permit = self.permit().await;
         let (Cold::Lagging(loaded) | Cold::Newest(loaded)) = self.load_cold(stream).await?;
         slot.put(&loaded, Growth::Unknown);
         Ok(loaded)
+    }
+
+    /// True while the stream is in memory.
+    pub fn knows(&self, stream: &StreamId) -> bool {
+        self.cache.peek(stream).is_some_and(|slot| slot.get().is_some())
     }
 
     /// The stream as the log has it now.
@@ -299,16 +317,22 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         slot: &Slot<D::State>,
         known: Option<Known<D>>,
     ) -> Result<Known<D>, ReadFailure> {
-        let cold = match known {
-            Some(known) => Cold::Lagging(known),
-            None => self.load_cold(stream).await?,
-        };
-        let newest = match cold {
-            Cold::Lagging(known) => self.catch_up(stream, known).await?,
-            Cold::Newest(newest) => newest,
+        let newest = if let Some(known) = known {
+            self.catch_up(stream, known).await?
+        } else {
+            let _permit = self.permit().await;
+            match self.load_cold(stream).await? {
+                Cold::Lagging(known) => self.catch_up(stream, known).await?,
+                Cold::Newest(newest) => newest,
+            }
         };
         slot.put(&newest, Growth::Unknown);
         Ok(newest)
+    }
+
+    /// The right to load a stream; none is refused, since nobody closes the semaphore.
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.loads.acquire().await.ok()
     }
 
     /// The first lost race is run again at once, further ones after a growing, jittered pause.

@@ -12,7 +12,7 @@ use capstan_eventlog::{ReadError, Tail, TailBatch};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream::SelectAll;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,6 +32,9 @@ use crate::{orders, ticking};
 
 /// Most calls of endpoints under way at once.
 const CALLS_MAX: usize = 256;
+/// Most tasks of orders nobody waits for that are loaded at once: fewer than the connections of the read models, so that a
+/// lease need not wait until all of them are.
+const LOADS_MAX: usize = 8;
 /// Effects that wait to be begun, from which on no timer fires and no commit is taken.
 const WAITING_MAX: usize = 2048;
 /// Most timers that fire in one turn.
@@ -84,6 +87,8 @@ pub(crate) struct LeaderLoop {
     /// Orders a worker waits for: they go before the others, and beside as many as may be under way.
     asked: VecDeque<Order>,
     under_way: JoinSet<Completed>,
+    /// A permit for each task that is loaded for an order nobody waits for.
+    loads: Arc<Semaphore>,
     /// Calls of endpoints: they may take long, and must not keep commands waiting.
     tool_calls: VecDeque<Box<ToolRequest>>,
     calling: JoinSet<Completed>,
@@ -116,6 +121,7 @@ impl LeaderLoop {
             waiting,
             asked: VecDeque::new(),
             under_way: JoinSet::new(),
+            loads: Arc::new(Semaphore::new(LOADS_MAX)),
             tool_calls: VecDeque::new(),
             calling: JoinSet::new(),
             replies,
@@ -245,7 +251,11 @@ impl LeaderLoop {
         let deciders = self.dependencies.deciders.clone();
         match effect {
             Effect::Execute(order) => {
+                let loads = (!order.is_waited_for()).then(|| Arc::clone(&self.loads));
                 self.under_way.spawn(async move {
+                    if let Some(loads) = loads {
+                        orders::prepare(&deciders.tasks, &order, &loads).await;
+                    }
                     let settled = orders::execute(&deciders.tasks, &order).await;
                     Completed::Order(Box::new(order), settled)
                 });

@@ -6,12 +6,25 @@ use capstan_dispatch::{CommandContext, DispatchError, Dispatcher};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::Actor;
+use tokio::sync::Semaphore;
 
 use crate::commands::stream_of;
 use crate::dependencies::Classes;
 use crate::process::{ClassOrder, ClassSettled, Loaded, Order, Settled};
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
+
+/// Loads the task of an order into memory, among few others.
+pub(crate) async fn prepare(tasks: &Tasks, order: &Order, loads: &Semaphore) {
+    let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &order.key.task_id.to_string()) else {
+        return;
+    };
+    if !tasks.knows(&stream) {
+        let _permit = loads.acquire().await;
+        // The order meets the same failure and tells it.
+        let _ = tasks.load(&stream).await;
+    }
+}
 
 /// Sends a command to a task.
 pub(crate) async fn execute(tasks: &Tasks, order: &Order) -> Settled {

@@ -1,7 +1,7 @@
 //! The promises of the dispatch loop, on the log in memory and a toy decider: a till that takes and gives coins.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -96,6 +96,48 @@ impl Snapshots for Album {
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
         Ok(self.0.lock().unwrap().get(stream).cloned())
     }
+}
+
+/// Counts the loads under way.
+#[derive(Clone, Default)]
+struct Busy {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Snapshots for Busy {
+    async fn load(&self, _: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Every other load gets its turn meanwhile.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn only_so_many_streams_are_loaded_at_once() {
+    let (log, busy) = (MemoryLog::new(), Busy::default());
+    let config = DispatcherConfig { loads_max: 3, ..DispatcherConfig::default() };
+    let tills = Arc::new(Tills::new(Arc::new(log), Arc::new(busy.clone()), config));
+    let mut asked = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let tills = Arc::clone(&tills);
+        asked.spawn(async move {
+            let stream = till(&format!("t{number}"));
+            if number % 2 == 0 {
+                tills.refresh(&stream).await.is_ok()
+            } else {
+                // A "no" is confirmed by a load.
+                tills.execute(&stream, &Ask::Give(1), &context(1)).await.is_err()
+            }
+        });
+    }
+    assert!(asked.join_all().await.into_iter().all(|is_right| is_right));
+    assert_eq!(busy.most.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
