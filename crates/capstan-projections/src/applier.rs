@@ -141,6 +141,11 @@ impl Applier {
         self.parked.len()
     }
 
+    /// Most commits of the next batch.
+    pub(crate) fn commits_max(&self) -> usize {
+        self.fold.commits_max()
+    }
+
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }

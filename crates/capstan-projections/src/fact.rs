@@ -70,8 +70,8 @@ impl<'a, E> Fact<'a, E> {
 /// Commits for tests.
 #[cfg(test)]
 pub(crate) mod fixture {
-    use capstan_domain::agent;
     use capstan_domain::id::AgentId;
+    use capstan_domain::{agent, task};
     use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, Position, StreamId, Workspace};
     use uuid::Uuid;
 
@@ -79,14 +79,23 @@ pub(crate) mod fixture {
 
     /// A commit with one event of an agent of `dev`, without hashes.
     pub(crate) fn of_agent(agent: AgentId, position: u64, version: u64, event: agent::Event) -> Decoded {
+        of("agent", agent.0, position, version, &DomainEvent::Agent(event))
+    }
+
+    /// The same of a task.
+    pub(crate) fn of_task(task: Uuid, position: u64, version: u64, event: task::Event) -> Decoded {
+        of("task", task, position, version, &DomainEvent::Task(event))
+    }
+
+    fn of(category: &str, id: Uuid, position: u64, version: u64, event: &DomainEvent) -> Decoded {
         let commit = Commit {
             commit_id: CommitId(Uuid::from_u128(position.into())),
-            stream: StreamId::new(Workspace::new("dev").unwrap(), "agent", &agent.to_string()).unwrap(),
+            stream: StreamId::new(Workspace::new("dev").unwrap(), category, &id.to_string()).unwrap(),
             version,
             previous: Position::START,
             previous_hash: CommitHash::NONE,
             metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
-            events: vec![DomainEvent::Agent(event).encode().unwrap()],
+            events: vec![event.encode().unwrap()],
         };
         let position = Position::new(position, CommitHash::NONE);
         Decoded::new(Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit })

@@ -20,7 +20,13 @@ use crate::store_error::StoreError;
 use crate::table::Outgoing;
 
 /// Bytes of documents kept after a batch, over all models.
-const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+const CACHED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of the rows that a batch reads, as far as they can be foreseen.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Commits of a batch however long the rows are.
+const READ_MIN: usize = 16;
+/// Bytes of a row before any was read.
+const READ_AT_FIRST: usize = 64 * 1024;
 
 /// The reason a commit cannot be folded. Its stream is parked; the others continue.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,8 @@ pub(crate) struct Fold {
     writes_streams: bool,
     writes_tasks: bool,
     pub(crate) cached: Cached,
+    /// Bytes of a row that is read, by those read last.
+    read_mean: usize,
     /// True for a log whose beginning is archived and carried forward.
     is_carried: bool,
 }
@@ -71,6 +79,7 @@ impl Fold {
             writes_streams: takes(StreamRow::NAME),
             writes_tasks: takes(TaskRow::NAME),
             cached: Cached { bytes_max: CACHED_BYTES_MAX, rows_max: usize::MAX },
+            read_mean: READ_AT_FIRST,
             is_carried: false,
         }
     }
@@ -111,17 +120,25 @@ impl Fold {
 
     /// True when there are registered rows to read.
     pub(crate) fn lacks_rows(&self) -> bool {
-        self.all().any(Rows::lacks)
+        self.all().any(|rows| rows.lacking() > 0)
     }
 
     /// Reads the registered rows. The reads of all models are pipelined.
     pub(crate) async fn fetch(&mut self, session: &Session, schemas: &Schemas) -> Result<(), StoreError> {
+        let (bytes, lacking) = (self.bytes(), self.all().map(Rows::lacking).sum::<usize>());
         try_join_all(self.all_mut().filter_map(|rows| {
             let schema = schemas.get(rows.name())?;
             Some(rows.fetch(session, schema))
         }))
         .await?;
+        let mean = self.bytes().saturating_sub(bytes) / lacking.max(1);
+        self.read_mean = mean.max(self.read_mean / 2);
         Ok(())
+    }
+
+    /// Most commits of the next batch, when its rows are as long as those that were read last: they are all in memory at once.
+    pub(crate) fn commits_max(&self) -> usize {
+        (READ_BYTES_MAX / self.read_mean.max(1)).max(READ_MIN)
     }
 
     /// Folds one commit into all models, or into none.
@@ -283,7 +300,7 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
-    use crate::fact::fixture::of_agent;
+    use crate::fact::fixture::{of_agent, of_task};
     use crate::generation;
     use crate::read_models::ReadModels;
 
@@ -295,6 +312,49 @@ mod tests {
             ..agent::Created::named("dev", key, key, Utc::now())
         });
         of_agent(agent_id, position, version, event)
+    }
+
+    /// A task with a message of 100 kB.
+    fn accepted(position: u64) -> Decoded {
+        let mut sample: serde_json::Value =
+            serde_json::from_str(include_str!("../../../schemas/events/task/task-accepted.v1.current.json"))
+                .unwrap();
+        let id = Uuid::from_u128(position.into());
+        sample["task_id"] = id.to_string().into();
+        sample["message"] = "m".repeat(100_000).into();
+        let accepted = serde_json::from_value::<task::event::TaskAccepted>(sample).unwrap();
+        of_task(id, position, 1, task::Event::TaskAccepted(accepted.into()))
+    }
+
+    #[tokio::test]
+    async fn the_acceptance_counts_as_long_as_its_row_is_in_memory() {
+        let servers = TestServers::start().await.unwrap();
+        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
+        read_models.migrate().await.unwrap();
+        let session = read_models.session().await.unwrap();
+        let schemas = generation::active(session.client()).await.unwrap();
+        let mut fold = Fold::for_models(|_| true);
+        let retried =
+            task::event::TaskReprioritised { priority: task::event::Priority::High, at: Utc::now() };
+        let changed = |position| {
+            let id = Uuid::from_u128(1);
+            of_task(id, position, position, task::Event::TaskReprioritised(retried.clone()))
+        };
+        for decoded in [accepted(1), changed(2)] {
+            fold.want(&decoded, Batch::Few);
+            fold.fetch(&session, &schemas).await.unwrap();
+            fold.fold(&decoded).unwrap();
+            for statement in fold.hand_out(&schemas, Batch::Few).unwrap() {
+                statement.send(&session).await.unwrap();
+            }
+            assert!(fold.bytes() > 100_000, "{} bytes after {:?}", fold.bytes(), decoded.recorded.position);
+        }
+        fold.forget();
+        let before = fold.commits_max();
+        fold.want(&changed(3), Batch::Few);
+        fold.fetch(&session, &schemas).await.unwrap();
+        assert!(fold.bytes() > 100_000, "{} bytes as read", fold.bytes());
+        assert!(fold.commits_max() < before, "long rows are read in smaller batches");
     }
 
     #[tokio::test]

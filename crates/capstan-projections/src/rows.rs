@@ -40,7 +40,9 @@ pub(crate) struct Entry<R> {
     /// True when it was folded since it was last written.
     changed: bool,
     /// Length of the document as last read or written.
-    bytes: usize,
+    doc_bytes: usize,
+    /// The same of the document in the second table, of which the row holds the content.
+    aside_bytes: usize,
 }
 
 impl<R> Default for Entry<R> {
@@ -53,7 +55,8 @@ impl<R> Default for Entry<R> {
             version: 0,
             is_stored: false,
             changed: false,
-            bytes: 0,
+            doc_bytes: 0,
+            aside_bytes: 0,
         }
     }
 }
@@ -123,8 +126,8 @@ pub(crate) trait Rows: Send + Sync {
     fn name(&self) -> &'static str;
     /// Registers the rows an event needs that are not in memory.
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch);
-    /// True when there are registered rows to read.
-    fn lacks(&self) -> bool;
+    /// Number of registered rows to read.
+    fn lacking(&self) -> usize;
     /// Registers the row that a commit of this stream carries forward, if it is not in memory.
     fn want_carried(&mut self, stream: &StreamId, carried: &Carried);
     /// Puts the row that a commit carries forward in the place of what is there. Idempotent.
@@ -226,8 +229,8 @@ impl<M: Model> Rows for ModelRows<M> {
         }
     }
 
-    fn lacks(&self) -> bool {
-        !self.missing.is_empty()
+    fn lacking(&self) -> usize {
+        self.missing.len()
     }
 
     fn want_carried(&mut self, stream: &StreamId, carried: &Carried) {
@@ -292,9 +295,10 @@ impl<M: Model> Rows for ModelRows<M> {
                 version: stored.version,
                 is_stored: true,
                 changed: false,
-                bytes: stored.doc.len() + stored.aside.map_or(0, str::len),
+                doc_bytes: stored.doc.len(),
+                aside_bytes: stored.aside.map_or(0, str::len),
             };
-            self.bytes += entry.bytes;
+            self.bytes += entry.doc_bytes + entry.aside_bytes;
             self.entries.insert(key, entry);
         }
         for key in missing {
@@ -348,27 +352,29 @@ impl<M: Model> Rows for ModelRows<M> {
             [insert, Write::Update, Write::Delete].map(|how| table.outgoing(schema, how, new));
         for key in &self.changed {
             let Some(entry) = self.entries.get_mut(key) else { continue };
-            let mut bytes = 0;
+            let (mut doc_bytes, mut aside_bytes) = (0, entry.aside_bytes);
             if let Some(row) = &entry.row {
                 let out = if entry.is_stored { &mut updates } else { &mut inserts };
                 out.begin_row();
                 let put = each_cell(key, entry, row, |place, cell| {
                     let put = out.put(place, cell)?;
-                    bytes += if place == DOC { put } else { 0 };
+                    doc_bytes += if place == DOC { put } else { 0 };
                     Ok(())
                 });
                 put.map_err(Self::unwritable)?;
                 if let Some((out, doc)) = asides.as_mut().zip(aside_doc(row)) {
                     out.begin_row();
+                    aside_bytes = doc.len();
                     let put = each_aside_cell(key, row, doc, |place, cell| out.put(place, cell).map(drop));
                     put.map_err(Self::unwritable)?;
                 }
             } else {
                 deletions.begin_row();
                 deletions.put(0, &key.cell()).map_err(Self::unwritable)?;
+                aside_bytes = 0;
             }
-            self.bytes = self.bytes + bytes - entry.bytes;
-            entry.bytes = bytes;
+            self.bytes = self.bytes + doc_bytes + aside_bytes - entry.doc_bytes - entry.aside_bytes;
+            (entry.doc_bytes, entry.aside_bytes) = (doc_bytes, aside_bytes);
         }
         let statements = asides.into_iter().chain([inserts, updates, deletions]);
         to.extend(statements.filter(|statement| !statement.is_empty()));
@@ -433,7 +439,7 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.entries.len() * size_of::<(M::Key, Entry<M>)>()
     }
 }
 

@@ -272,7 +272,8 @@ impl Runner {
         let recorded_at = batch.commits.last().map(|last| last.recorded.recorded_at);
         let mut commits = batch.commits.into_iter().take(known);
         loop {
-            let part: Vec<Decoded> = commits.by_ref().take(self.config.batch_commits_max.max(1)).collect();
+            let commits_max = self.config.batch_commits_max.clamp(1, applier.commits_max());
+            let part: Vec<Decoded> = commits.by_ref().take(commits_max).collect();
             if part.is_empty() {
                 break;
             }
