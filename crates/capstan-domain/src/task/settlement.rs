@@ -23,6 +23,7 @@ use crate::task::event::{
     RunEnded, RunStatus, TaskDone, TaskDropped, TaskFailed, TaskSlept,
 };
 use crate::task::rejection::Rejection;
+use crate::task::shortened::shortened;
 use crate::task::state::{Blocker, Input, Live, Run, Task};
 use crate::task::steps::blocker::NewQuestion;
 use crate::task::steps::{blocker, budget, outputs, run};
@@ -39,6 +40,9 @@ pub const LOST_ATTEMPTS_MAX: u32 = 8;
 
 /// The longest pause a worker may ask for before the next attempt: a day, in milliseconds.
 const RETRY_AFTER_MS_MAX: i64 = 86_400_000;
+
+/// Longest error of an attempt that is kept, in bytes.
+pub const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// Sleep when the wake names no delay, in minutes.
 const DEFAULT_WAKE_MINUTES: i64 = 5;
@@ -74,13 +78,13 @@ pub(super) fn finish(
         ReportedOutcome::Ok => settle_ok(task, live, command, report, at, &mut events),
         ReportedOutcome::Error => settle_error(task, live, command, at, &mut events),
         ReportedOutcome::Timeout => {
-            let error = command.error.clone().unwrap_or_else(|| "the run timed out".to_owned());
+            let error = reported_error(command).unwrap_or_else(|| "the run timed out".to_owned());
             fail(task, live, RunStatus::Timeout, command, at, error, &mut events);
         }
         ReportedOutcome::Cancelled => {
             blocker::close_open(task, BlockerStatus::Cancelled, at, &mut events);
-            events.push(run_over(live, RunStatus::Cancelled, command, at, command.error.clone()));
-            run::cancel_task(task, command.error.clone(), at, &mut events);
+            events.push(run_over(live, RunStatus::Cancelled, command, at, reported_error(command)));
+            run::cancel_task(task, reported_error(command), at, &mut events);
         }
     }
     Ok(events)
@@ -206,8 +210,13 @@ fn settle_error(
     }
 }
 
+/// The error the worker reports. A long one is cut, never refused: the work it ends is over.
+fn reported_error(command: &FinishAttempt) -> Option<String> {
+    command.error.as_deref().map(|error| shortened(error, ERROR_BYTES_MAX))
+}
+
 fn error_text(command: &FinishAttempt) -> String {
-    command.error.clone().unwrap_or_else(|| match command.exit_code {
+    reported_error(command).unwrap_or_else(|| match command.exit_code {
         Some(code) => format!("exit code {code}"),
         None => "the attempt failed without an error text".to_owned(),
     })
@@ -368,7 +377,7 @@ fn ended(
         run_id: live.run_id,
         outcome,
         exit_code: command.exit_code,
-        error: command.error.clone(),
+        error: reported_error(command),
         error_class,
         ended_at: at,
     })

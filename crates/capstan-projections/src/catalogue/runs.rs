@@ -20,6 +20,12 @@ use crate::fact::Fact;
 use crate::model::{Answer, Model, Stored};
 use crate::redaction::shown;
 
+/// Attempts of a run that reads show: the newest. The document is written with each commit of the run.
+const ATTEMPTS_MAX: usize = 20;
+/// Bytes of an attempt's error, and of the reason it was asked to stop for, that reads show. The run shows its last error as
+/// it was reported.
+const TEXT_BYTES_MAX: usize = 4096;
+
 /// State of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -86,9 +92,16 @@ impl Attempt {
         self.status = ended.outcome.into();
         self.ended_at = Some(ended.ended_at);
         self.exit_code = ended.exit_code;
-        self.error.clone_from(&ended.error);
+        self.error = ended.error.as_deref().map(shortened);
         self.error_class = ended.error_class;
     }
+}
+
+fn shortened(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    format!("{} …", &text[..text.floor_char_boundary(TEXT_BYTES_MAX)])
 }
 
 /// A run as the API returns it.
@@ -101,7 +114,9 @@ pub struct RunObject {
     agent_id: AgentId,
     session_id: String,
     status: RunStatus,
+    /// Number of the newest attempt, from 1; 0 before the first.
     attempt_no: u32,
+    /// The newest 20 attempts, oldest first, with at most 4,096 bytes of each error. The history has all of them.
     attempts: Vec<Attempt>,
     worker_id: Option<WorkerId>,
     provider: Option<String>,
@@ -194,7 +209,7 @@ task_events! {
 }
 
 impl Model for RunRow {
-    const VERSION: i32 = 6;
+    const VERSION: i32 = 7;
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(row.task_id.map(|id| id.0))),
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(row.agent_id.map(|id| id.0))),
@@ -276,6 +291,9 @@ fn change(row: &mut RunRow, event: RunEvent<'_>) {
         // The row was made from it.
         RunEvent::RunRequested(_) => {}
         RunEvent::AttemptLeased(e) => {
+            if row.attempts.len() == ATTEMPTS_MAX {
+                row.attempts.remove(0);
+            }
             row.attempts.push(Attempt::from_leased(e));
         }
         RunEvent::AttemptStarted(e) => {
@@ -287,7 +305,9 @@ fn change(row: &mut RunRow, event: RunEvent<'_>) {
             });
         }
         RunEvent::AttemptCancelRequested(e) => {
-            with_attempt(row, &e.attempt_id, |attempt| attempt.cancel_requested = Some(e.reason.clone()));
+            with_attempt(row, &e.attempt_id, |attempt| {
+                attempt.cancel_requested = Some(shortened(&e.reason));
+            });
         }
         RunEvent::AttemptEnded(e) => with_attempt(row, &e.attempt_id, |attempt| attempt.end(e)),
         RunEvent::RetryScheduled(_) => row.status = RunStatus::Accepted,
@@ -307,5 +327,59 @@ fn change(row: &mut RunRow, event: RunEvent<'_>) {
 fn with_attempt(row: &mut RunRow, id: &AttemptId, change: impl FnOnce(&mut Attempt)) {
     if let Some(attempt) = row.attempts.iter_mut().rev().find(|attempt| attempt.id == *id) {
         change(attempt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_many_attempts_with_long_errors_shows_the_newest() {
+        let attempt = |epoch| AttemptId { workspace: "dev".into(), task: TaskId(Uuid::nil()), epoch };
+        let run_id = RunId(Uuid::nil());
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        let mut row = RunRow {
+            task_id: None,
+            agent_id: None,
+            session_id: None,
+            status: RunStatus::Accepted,
+            attempts: Vec::new(),
+            exit_code: None,
+            error: None,
+            result: None,
+            usage: Usage::default(),
+            started_at: None,
+            ended_at: None,
+            created_at: now,
+            updated_at: now,
+            resumed_from_run_id: None,
+        };
+        for number in 1..=1000 {
+            let leased = AttemptLeased {
+                attempt_id: attempt(number),
+                run_id,
+                attempt_no: number as u32,
+                worker_id: WorkerId(Uuid::nil()),
+                worker_name: "w".into(),
+                lease_ms: 1,
+                leased_at: now,
+            };
+            change(&mut row, RunEvent::AttemptLeased(&leased));
+            let ended = AttemptEnded {
+                attempt_id: attempt(number),
+                run_id,
+                outcome: AttemptOutcome::Error,
+                exit_code: None,
+                error: Some("ä".repeat(50_000)),
+                error_class: None,
+                ended_at: now,
+            };
+            change(&mut row, RunEvent::AttemptEnded(&ended));
+        }
+        let numbers: Vec<_> = row.attempts.iter().map(|attempt| attempt.attempt_no).collect();
+        assert_eq!(numbers, (981..=1000).collect::<Vec<_>>());
+        let bytes = serde_json::to_vec(&row).unwrap().len();
+        assert!(bytes < ATTEMPTS_MAX * (TEXT_BYTES_MAX + 512), "{bytes}");
     }
 }

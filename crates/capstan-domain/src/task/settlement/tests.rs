@@ -568,3 +568,21 @@ fn every_outcome_of_a_run_has_its_state_of_the_task() {
         assert_eq!((ended.state, ended.runs.last().unwrap().status), (state, status));
     }
 }
+
+#[test]
+fn a_long_error_is_cut_and_never_refused() {
+    for outcome in [ReportedOutcome::Error, ReportedOutcome::Timeout, ReportedOutcome::Cancelled] {
+        let report = FinishAttempt { error: Some("x".repeat(1_000_000)), ..report(outcome) };
+        started().when(finishing(report)).then_with(|events, state| {
+            assert!(state.as_ref().unwrap().state.is_terminal());
+            for event in events {
+                let bytes = format!("{event:?}").len();
+                assert!(
+                    bytes < ERROR_BYTES_MAX + 1000,
+                    "{bytes} bytes of {}",
+                    kinds(std::slice::from_ref(event))[0]
+                );
+            }
+        });
+    }
+}
