@@ -186,9 +186,14 @@ impl<'a> Meter<'a> {
 impl Meter<'_> {
     /// Bytes of a task's row, and of its longest row in the table of one of its parts; 0 for none.
     pub(super) async fn row_bytes(&self, task: &str, table: &str) -> anyhow::Result<[f64; 2]> {
+        // Chunks of rows name their output only.
+        let of_task = match table {
+            "output_rows" => "id LIKE (SELECT id::text FROM capstan.outputs WHERE task_id::text = $1) || '%'",
+            _ => "task_id::text = $1",
+        };
         let sql = format!(
             "SELECT (SELECT octet_length(doc) FROM capstan.tasks WHERE id::text = $1)::float8, \
-                    (SELECT max(octet_length(doc)) FROM capstan.{table} WHERE task_id::text = $1)::float8"
+                    (SELECT max(octet_length(doc)) FROM capstan.{table} WHERE {of_task})::float8"
         );
         let row = self.postgres.query_one(&sql, &[&task]).await?;
         Ok([0, 1].map(|column| row.get::<_, Option<f64>>(column).unwrap_or_default()))
