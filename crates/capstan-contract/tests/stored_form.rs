@@ -95,7 +95,7 @@ fn every_sample_reads_back_from_its_stored_form_in_any_commit() {
 fn an_acceptance_stores_nothing_that_its_commit_or_its_own_message_says() {
     let own = json!({
         "task_id": task(), "workspace": "dev", "session_id": task(), "accepted_by": "ann", "accepted_at": now(),
-        "message": "Say \"é\".", "priority": "normal", "timeout_ms": 600_000,
+        "schedule_id": null, "occasion": null, "message": "Say \"é\".", "priority": "normal", "timeout_ms": 600_000,
         "policy": json!({ "ask": "always" }),
     });
     let run = json!({ "run_id": RunId::for_task(task(), 1), "run_no": 1, "cause": "accepted", "opening": "message", "queued_at": now() });

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{AgentId, BindingId, ChannelId};
-use crate::implied::{At, Own};
+use crate::implied::{self, At, Own};
 use crate::redaction::refuse_placeholders;
 use crate::{Change, Fault, Faults, Requested};
 
@@ -96,12 +96,16 @@ pub enum Event {
 stored! {
 /// A workspace bound a channel.
 pub struct Bound {
+    /// The workspace that holds it.
+    #[serde(with = "implied::tenant")]
+    #[schemars(with = "String")]
+    pub workspace: String,
     /// The binding.
+    #[serde(default = "implied::binding", skip_serializing_if = "implied::is_binding")]
+    #[schemars(transform = implied::drawn)]
     pub binding_id: BindingId,
     /// The channel.
     pub channel_id: Own<ChannelId>,
-    /// The workspace that holds it.
-    pub workspace: String,
     /// The type of channel.
     pub channel_type: String,
     /// Its address.
@@ -120,10 +124,14 @@ pub struct Bound {
 stored! {
 /// A binding was changed; what is absent stayed.
 pub struct Changed {
-    /// The binding.
-    pub binding_id: BindingId,
     /// The workspace that holds it.
+    #[serde(with = "implied::tenant")]
+    #[schemars(with = "String")]
     pub workspace: String,
+    /// The binding.
+    #[serde(default = "implied::binding", skip_serializing_if = "implied::is_binding")]
+    #[schemars(transform = implied::drawn)]
+    pub binding_id: BindingId,
     /// The agent that receives messages now; null for the workspace.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub agent_id: Change<AgentId>,
@@ -140,10 +148,14 @@ stored! {
 /// A binding ended: the address is free.
 #[derive(Eq)]
 pub struct Released {
-    /// The binding.
-    pub binding_id: BindingId,
     /// The workspace that held it.
+    #[serde(with = "implied::tenant")]
+    #[schemars(with = "String")]
     pub workspace: String,
+    /// The binding.
+    #[serde(default = "implied::binding", skip_serializing_if = "implied::is_binding")]
+    #[schemars(transform = implied::drawn)]
+    pub binding_id: BindingId,
     /// Time of the event.
     pub released_at: At,
 }

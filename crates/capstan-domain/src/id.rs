@@ -130,6 +130,13 @@ derived_ids! {
     BlockerId::for_task("blocker", task: TaskId, revision: u32);
 }
 
+impl InputId {
+    /// The id of the input that tells a task of a batch of source events, by the batch's fingerprint.
+    pub fn of_batch(task: TaskId, fingerprint: &str) -> Self {
+        Self::from_key(task, &format!("watch:{fingerprint}"))
+    }
+}
+
 /// A try at a run: the fence every worker call carries.
 ///
 /// The id names its task and the lease epoch, so that a call can be routed and judged without a look-up. On

@@ -10,6 +10,7 @@
 mod context;
 mod frozen;
 mod numbered;
+mod origin;
 mod said;
 
 use chrono::{DateTime, Utc};
@@ -24,9 +25,9 @@ pub(crate) use numbered::{
     DrawnAttempt, DrawnBlocker, DrawnRun, answered_blocker, attempt, blocker, is_attempt, is_blocker, is_run,
     optional_blocker, optional_run, run,
 };
+pub(crate) use origin::*;
 pub(crate) use said::*;
 
-use crate::id::TaskId;
 use context::{implied, unsaid};
 
 /// Time of the event, which is the time of its commit.
@@ -60,15 +61,6 @@ pub(crate) fn entity<T: From<Uuid>>() -> T {
 
 pub(crate) fn is_entity<T: Copy + Into<Uuid>>(value: &T) -> bool {
     implied(|implied| implied.entity) == Some((*value).into())
-}
-
-/// A session of its own has the id of the task.
-pub(crate) fn session() -> String {
-    entity::<TaskId>().to_string()
-}
-
-pub(crate) fn is_session(value: &str) -> bool {
-    implied(|implied| implied.entity).is_some_and(|task| task.to_string() == value)
 }
 
 pub(crate) fn client() -> Option<String> {

@@ -12,7 +12,7 @@ use capstan_domain::schedule::{Command, Event, Overlap, ScheduleDecider, State, 
 use capstan_domain::{Requested, task};
 use capstan_envelope::Actor;
 
-use crate::commands::{context, stream_of};
+use crate::commands::stream_of;
 use crate::deciders::Deciders;
 use crate::metric;
 use crate::process::{AgentCheck, ScheduleKey, ScheduleSettled, TickOrder};
@@ -105,7 +105,7 @@ async fn execute(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found
     };
     let tick = Tick { tick: order.tick, obstacle, open_task_ids };
     let command = Requested::new(Command::Tick(tick.clone()), *at);
-    let context = context(order.command_id, TICK, key.schedule_id.0, *at);
+    let context = CommandContext::new(order.command_id, TICK, Actor::Engine, *at);
     if order.overlap == Overlap::CancelRunning && !tick.open_task_ids.is_empty() {
         let loaded = deciders.schedules.refresh(&stream).await;
         let loaded = loaded.map_err(|failure| TogetherError::First(failure.into()))?;
@@ -199,7 +199,11 @@ async fn cancel(
         let command = task::command::CancelTask { task_id: *task_id, reason };
         let command = task::Command::Cancel { command, grace_ms }.at(order.at);
         let command_id = derived(&["cancel", &order.command_id.to_string(), &task_id.to_string()]);
-        let context = context(command_id, "cancel-task", order.key.schedule_id.0, order.at);
+        // It belongs to the tick for which it makes room.
+        let context = CommandContext {
+            correlation_id: order.command_id,
+            ..CommandContext::new(command_id, "cancel-task", Actor::Engine, order.at)
+        };
         match deciders.tasks.execute(&stream, &command, &context).await {
             // It has ended meanwhile.
             Ok(_) | Err(DispatchError::Rejected(_)) => {}

@@ -59,6 +59,19 @@ pub(super) struct Said {
     pub(super) summary: Option<String>,
     pub(super) details: Option<String>,
     pub(super) tick: Option<DateTime<Utc>>,
+    /// The schedule that made the task, and its occasion.
+    pub(super) schedule_id: Option<String>,
+    pub(super) occasion: Option<String>,
+    /// The label a schedule gives the task.
+    pub(super) label: Option<String>,
+    pub(super) parent: Option<TaskId>,
+    /// The place of the subtask spoken of, and the number of them so far.
+    pub(super) subtask: Option<u32>,
+    pub(super) subtasks: u32,
+    /// The workspace that holds a channel.
+    pub(super) tenant: Option<String>,
+    /// The fingerprint of the batch for which a watch fired.
+    pub(super) batch: Option<String>,
 }
 
 struct Current {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::context::{SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
-use crate::id::{AgentId, BlockerId, InputId, RunId, ToolCallId};
+use crate::id::{AgentId, BindingId, BlockerId, InputId, RunId, ToolCallId};
 use crate::task::event::{AttemptOutcome, ItemDecision, Opening, RunCause, RunStatus, Verdict};
 
 /// Declares the functions of a field that says something: it is written as always, and noted.
@@ -59,6 +59,9 @@ noting! {
     tool_call(value: ToolCallId) |said| said.tool_call = Some(*value);
     tick(value: chrono::DateTime<chrono::Utc>) |said| said.tick = Some(*value);
     run_no(value: u32) |said| said.run = Some(SaidRun::Number(*value));
+    /// The workspace that holds a channel, whose stream is in none.
+    tenant(value: String) |said| said.tenant = Some(value.clone());
+    batch(value: String) |said| said.batch = Some(value.clone());
     /// The number of a blocker within its task, which names it.
     revision(value: u32) |said| said.revision = Some(*value);
 }
@@ -124,6 +127,10 @@ required! {
     status, is_status: RunStatus = said(|said| said.outcome.map(status_of)), else RunStatus::Error;
     numbered_blocker, is_numbered_blocker: BlockerId = this_task().zip(said(|said| said.revision))
         .map(|(task, revision)| BlockerId::for_task(task, revision)), else BlockerId(Uuid::nil());
+    /// A binding has the id of its workspace and channel.
+    binding, is_binding: BindingId = said(|said| said.tenant.clone())
+        .zip(implied(|implied| implied.entity))
+        .map(|(tenant, channel)| BindingId::for_channel(&tenant, channel.into())), else BindingId(Uuid::nil());
     /// An agent has the id of its key.
     keyed_agent, is_keyed_agent: AgentId = said(|said| said.agent_key.clone()).zip(this_workspace())
         .map(|(key, workspace)| AgentId::from_key(&workspace, &key)), else AgentId(Uuid::nil());
@@ -142,10 +149,33 @@ fn status_of(outcome: AttemptOutcome) -> RunStatus {
     }
 }
 
-/// The input of a command with an idempotency key has the id of the key.
+/// The input of a command with an idempotency key has the id of the key; that of an event of the commit was named by it.
 fn input_of_key() -> Option<InputId> {
-    let (task, key) = this_task().zip(implied(|implied| implied.key.clone()))?;
-    Some(InputId::from_key(task, &key))
+    said(|said| said.input).or_else(|| {
+        let (task, key) = this_task().zip(implied(|implied| implied.key.clone()))?;
+        Some(InputId::from_key(task, &key))
+    })
+}
+
+fn input_of_batch() -> Option<InputId> {
+    let (task, batch) = this_task().zip(said(|said| said.batch.clone()))?;
+    Some(InputId::of_batch(task, &batch))
+}
+
+/// Notes the input that tells of a batch, as its field would.
+pub(crate) fn batch_input() -> InputId {
+    let input = input_of_batch();
+    say(|said| said.input = input);
+    input.unwrap_or_else(|| unsaid(InputId(Uuid::nil())))
+}
+
+/// Notes the input where its field is left out.
+pub(crate) fn is_batch_input(value: &InputId) -> bool {
+    let is_its = input_of_batch() == Some(*value);
+    if is_its {
+        say(|said| said.input = Some(*value));
+    }
+    is_its
 }
 
 /// Notes the input, as its field would.

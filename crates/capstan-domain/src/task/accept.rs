@@ -195,6 +195,7 @@ fn frozen(
         spawned_by: given(&command.spawned_by),
         hook_id: given(&command.hook_id),
         schedule_id: given(&accept.schedule_id),
+        occasion: given(&accept.occasion),
         skill_paths: accept.skill_paths.clone(),
         deadline: command.deadline,
         queue_ttl_ms: command.queue_ttl_ms,

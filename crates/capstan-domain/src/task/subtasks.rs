@@ -12,8 +12,13 @@ use crate::task::state::{Child, Task};
 use crate::task::steps::input;
 use crate::task::transitions::TaskState;
 
-/// The `spawned_by` of a subtask.
-const SPAWNED_BY: &str = "fanout_subtask";
+/// The `spawned_by` of a subtask. Part of the stored format, as its lane is.
+pub(crate) const SPAWNED_BY: &str = "fanout_subtask";
+
+/// The lane of a subtask: in the parent's the children would run one after another, and behind the parent itself.
+pub(crate) fn lane(subtask: TaskId) -> String {
+    format!("subtask-lane:{subtask}")
+}
 
 /// The command that makes a child. The same parent and subtask make the same child, however often it is sent.
 pub fn acceptance(parent: &Task, subtask: &Subtask) -> Accept {
@@ -36,8 +41,7 @@ pub fn acceptance(parent: &Task, subtask: &Subtask) -> Accept {
     let command = AcceptAgentCommand {
         message: subtask.prompt.clone(),
         agent_id: agent.agent_id.to_string(),
-        // In the parent's lane the children would run one after another, and behind the parent itself.
-        lane: Some(format!("subtask-lane:{}", subtask.task_id)),
+        lane: Some(lane(subtask.task_id)),
         policy: Some(subtask.policy.clone().unwrap_or_else(|| accepted.policy.clone())),
         timeout_ms: Some(accepted.timeout_ms),
         priority: Some(subtask.priority.unwrap_or(parent.priority).as_str().to_owned()),

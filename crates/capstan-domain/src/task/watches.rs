@@ -79,7 +79,7 @@ pub(super) fn fire(task: &Task, command: &FireWatch, fingerprint: &str, at: Date
         return Vec::new();
     }
     let (watch_id, fingerprint) = (*watch_id, fingerprint.to_owned());
-    let input_id = InputId::from_key(task.id(), &format!("watch:{fingerprint}"));
+    let input_id = InputId::of_batch(task.id(), &fingerprint);
     let mut events = vec![Event::WatchFired(WatchFired { watch_id, fingerprint, input_id, at })];
     let message = news(watch, &command.items);
     events.extend(input::report(task, input_id, InputSource::Watch, message, at));

@@ -110,6 +110,8 @@ pub struct Accept {
     pub runs_after: Option<TaskId>,
     /// The schedule that made it.
     pub schedule_id: Option<String>,
+    /// The occasion on which it did.
+    pub occasion: Option<String>,
     /// Skills the agent is to use, as paths.
     pub skill_paths: Vec<String>,
     /// Watches from the beginning.
@@ -135,6 +137,7 @@ impl Accept {
             source_output_id: None,
             runs_after: None,
             schedule_id: None,
+            occasion: None,
             skill_paths: Vec::new(),
             watches: Vec::new(),
             message_bytes_max: MESSAGE_BYTES_MAX,

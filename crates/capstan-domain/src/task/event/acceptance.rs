@@ -19,6 +19,19 @@ pub struct TaskAccepted {
     pub task_id: Own<TaskId>,
     /// Its workspace.
     pub workspace: OwnWorkspace,
+    /// The schedule that made it.
+    #[serde(default, with = "implied::schedule_id")]
+    #[schemars(with = "Option<String>")]
+    pub schedule_id: Option<String>,
+    /// The occasion on which the schedule made it: the tick in seconds of Unix time, or a trigger.
+    #[serde(default = "implied::triggered_occasion", with = "implied::occasion")]
+    #[serde(skip_serializing_if = "implied::is_triggered_occasion")]
+    #[schemars(with = "Option<String>", transform = implied::drawn)]
+    pub occasion: Option<String>,
+    /// The task this one was made for.
+    #[serde(default, with = "implied::parent_task")]
+    #[schemars(with = "Option<TaskId>")]
+    pub parent_task_id: Option<TaskId>,
     /// The agent's key at acceptance.
     #[serde(with = "implied::agent_key")]
     #[schemars(with = "String")]
@@ -41,6 +54,8 @@ pub struct TaskAccepted {
     /// Model at acceptance.
     pub model: Option<String>,
     /// The command's text.
+    #[serde(with = "implied::scheduled_message")]
+    #[schemars(with = "String")]
     pub message: String,
     /// The conversation its runs share.
     #[serde(default = "implied::session", skip_serializing_if = "implied::is_session")]
@@ -49,6 +64,8 @@ pub struct TaskAccepted {
     /// A caller's name for the session.
     pub session_key: Option<String>,
     /// Part of the execution class: tasks of one lane run one after another.
+    #[serde(default = "implied::lane", skip_serializing_if = "implied::is_lane")]
+    #[schemars(transform = implied::drawn)]
     pub lane: Option<String>,
     /// Execution class: tasks of one class share a concurrency limit.
     pub instance_key: String,
@@ -67,12 +84,12 @@ pub struct TaskAccepted {
     /// Limit of what it may cost, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize_option")]
     pub budget_usd: Option<f64>,
-    /// The task this one was made for.
-    pub parent_task_id: Option<TaskId>,
     /// The task at the top of its tree, whose budget it shares; absent at the top.
+    #[serde(default = "implied::root_task", skip_serializing_if = "implied::is_root_task")]
+    #[schemars(transform = implied::drawn)]
     pub root_task_id: Option<TaskId>,
-    /// Depth in its tree; 0 at the root.
-    #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
+    /// Depth in its tree; 0 at the root. That right below the root is not stored.
+    #[serde(default = "implied::depth", skip_serializing_if = "implied::is_depth")]
     pub depth: u32,
     /// Its fate when its parent is cancelled.
     #[serde(default = "implied::parent_close", skip_serializing_if = "implied::is_parent_close")]
@@ -82,6 +99,8 @@ pub struct TaskAccepted {
     /// The task of the same session it runs after.
     pub runs_after: Option<TaskId>,
     /// A name for people.
+    #[serde(default = "implied::label", skip_serializing_if = "implied::is_label")]
+    #[schemars(transform = implied::drawn)]
     pub label: Option<String>,
     /// Names and values to filter by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -89,8 +108,8 @@ pub struct TaskAccepted {
     /// Reply addressing; free strings.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub routing: Map<String, Value>,
-    /// Origin of the command; free strings.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    /// Origin of the command; free strings. That of a schedule is not stored.
+    #[serde(default = "implied::provenance", skip_serializing_if = "implied::is_provenance")]
     pub input_provenance: Map<String, Value>,
     /// Objects handed to the agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -102,11 +121,11 @@ pub struct TaskAccepted {
     /// The view it works for.
     pub source_view_id: Option<String>,
     /// The origin of the task.
+    #[serde(default = "implied::spawned_by", skip_serializing_if = "implied::is_spawned_by")]
+    #[schemars(transform = implied::drawn)]
     pub spawned_by: Option<String>,
     /// The hook that made it.
     pub hook_id: Option<String>,
-    /// The schedule that made it.
-    pub schedule_id: Option<String>,
     /// Skills the agent is to use, as paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skill_paths: Vec<String>,
@@ -169,6 +188,7 @@ impl TaskAccepted {
             source_view_id: _,
             spawned_by: _,
             hook_id: _,
+            occasion: _,
             skill_paths: _,
             accepted_by: _,
         } = self;
@@ -209,6 +229,7 @@ impl TaskAccepted {
             spawned_by: None,
             hook_id: None,
             schedule_id: schedule_id.clone(),
+            occasion: None,
             skill_paths: Vec::new(),
             deadline: *deadline,
             queue_ttl_ms: *queue_ttl_ms,

@@ -27,11 +27,18 @@ pub struct SubtasksSpawned {
 
 /// One subtask as requested. Absent fields are inherited.
 pub struct Subtask {
-    /// Its task: derived from the run and its place in the list.
-    pub task_id: TaskId,
     /// Its place in the list, from 0.
+    #[serde(default = "implied::next_place", with = "implied::place")]
+    #[serde(skip_serializing_if = "implied::is_next_place")]
+    #[schemars(with = "u32", transform = implied::drawn)]
     pub index: u32,
+    /// Its task: derived from the run and its place in the list.
+    #[serde(default = "implied::subtask", skip_serializing_if = "implied::is_subtask")]
+    #[schemars(transform = implied::drawn)]
+    pub task_id: TaskId,
     /// The prompt for its agent.
+    #[serde(with = "implied::counted_prompt")]
+    #[schemars(with = "String")]
     pub prompt: String,
     /// A name for people.
     pub label: Option<String>,

@@ -1,7 +1,7 @@
 //! Things outside that wake a task.
 
 use crate::id::{InputId, WatchId};
-use crate::implied::At;
+use crate::implied::{self, At};
 
 /// Integrations a watch can look into.
 pub const INTEGRATIONS: [&str; 10] =
@@ -47,8 +47,13 @@ pub struct WatchFired {
     /// The watch.
     pub watch_id: WatchId,
     /// Fingerprint of the batch of items under the key of the log, so that the same batch fires once.
+    #[serde(with = "implied::batch")]
+    #[schemars(with = "String")]
     pub fingerprint: String,
     /// The input that informs the agent.
+    #[serde(default = "implied::batch_input", with = "implied::input")]
+    #[serde(skip_serializing_if = "implied::is_batch_input")]
+    #[schemars(with = "InputId", transform = implied::drawn)]
     pub input_id: InputId,
     /// Time of the event.
     pub at: At,

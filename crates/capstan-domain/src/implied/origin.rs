@@ -1,0 +1,246 @@
+//! What follows from the origin of a task: the schedule whose tick made it, or the task it is a part of. An acceptance names
+//! the origin once, before the fields that repeat it; the subtasks of a run follow from the run and their places.
+
+#![expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::context::{is_stored, said, say, this_task, unsaid};
+use super::{entity, run};
+use crate::id::TaskId;
+use crate::schedule::firing;
+use crate::task::subtasks;
+
+/// The schedule, when one made the task.
+fn schedule() -> Option<String> {
+    said(|said| said.schedule_id.clone())
+}
+
+/// The schedule and its occasion.
+fn occurrence() -> Option<(String, String)> {
+    said(|said| said.schedule_id.clone().zip(said.occasion.clone()))
+}
+
+fn parent() -> Option<TaskId> {
+    said(|said| said.parent)
+}
+
+/// The schedule: the fields behind it follow from it.
+pub(crate) mod schedule_id {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
+
+    fn note(schedule_id: &Option<String>) {
+        say(|said| said.schedule_id.clone_from(schedule_id));
+    }
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        note(value);
+        value.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        let value = Option::deserialize(deserializer)?;
+        note(&value);
+        Ok(value)
+    }
+}
+
+/// The parent: the fields behind it follow from it.
+pub(crate) mod parent_task {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, TaskId, say};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<TaskId>, serializer: S) -> Result<S::Ok, S::Error> {
+        say(|said| said.parent = *value);
+        value.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<TaskId>, D::Error> {
+        let value = Option::deserialize(deserializer)?;
+        say(|said| said.parent = value);
+        Ok(value)
+    }
+}
+
+/// What a caller triggered is named after its task; the occasion of a tick is written.
+pub(crate) mod occasion {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
+
+    fn note(occasion: &Option<String>) {
+        say(|said| said.occasion.clone_from(occasion));
+    }
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        note(value);
+        value.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        let value = Option::deserialize(deserializer)?;
+        note(&value);
+        Ok(value)
+    }
+}
+
+fn triggered() -> Option<String> {
+    schedule().zip(this_task()).map(|(_, task)| firing::triggered(task))
+}
+
+/// Notes the occasion, as its field would.
+pub(crate) fn triggered_occasion() -> Option<String> {
+    let occasion = triggered();
+    say(|said| said.occasion.clone_from(&occasion));
+    occasion
+}
+
+/// Notes the occasion where its field is left out.
+pub(crate) fn is_triggered_occasion(value: &Option<String>) -> bool {
+    let is_left_out = if is_stored() { *value == triggered() } else { value.is_none() };
+    if is_left_out {
+        say(|said| said.occasion.clone_from(value));
+    }
+    is_left_out
+}
+
+/// Notes the message of a scheduled task, whose label follows from it.
+pub(crate) mod scheduled_message {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, firing, say, schedule};
+
+    fn note(message: &str) {
+        if schedule().is_some() {
+            say(|said| said.label = Some(firing::label(message)));
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(value: &String, serializer: S) -> Result<S::Ok, S::Error> {
+        note(value);
+        value.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        let value = String::deserialize(deserializer)?;
+        note(&value);
+        Ok(value)
+    }
+}
+
+/// A session of its own has the id of the task, or the name of the occasion.
+pub(crate) fn session() -> String {
+    match occurrence() {
+        Some((schedule, occasion)) => firing::session(&schedule, &occasion),
+        None => entity::<TaskId>().to_string(),
+    }
+}
+
+pub(crate) fn is_session(value: &str) -> bool {
+    match occurrence() {
+        Some((schedule, occasion)) => value == firing::session(&schedule, &occasion),
+        None => this_task().is_some_and(|task| value == task.to_string()),
+    }
+}
+
+/// Declares the functions of an optional field that follows from the origin.
+macro_rules! following {
+    ($($name:ident, $is_name:ident: $type:ty = $value:expr;)*) => {$(
+        pub(crate) fn $name() -> $type {
+            $value
+        }
+
+        pub(crate) fn $is_name(value: &$type) -> bool {
+            *value == if is_stored() { $name() } else { <$type>::default() }
+        }
+    )*};
+}
+
+following! {
+    lane, is_lane: Option<String> = match (schedule(), parent().and(this_task())) {
+        (Some(schedule), _) => Some(firing::lane(&schedule)),
+        (None, Some(task)) => Some(subtasks::lane(task)),
+        (None, None) => None,
+    };
+    spawned_by, is_spawned_by: Option<String> = match (schedule(), parent()) {
+        (Some(schedule), _) => Some(firing::spawned_by(&schedule)),
+        (None, Some(_)) => Some(subtasks::SPAWNED_BY.to_owned()),
+        (None, None) => None,
+    };
+    label, is_label: Option<String> = schedule().and(said(|said| said.label.clone()));
+    provenance, is_provenance: Map<String, Value> =
+        occurrence().map(|(schedule, occasion)| firing::provenance(&schedule, &occasion)).unwrap_or_default();
+    root_task, is_root_task: Option<TaskId> = parent();
+    depth, is_depth: u32 = parent().map_or(0, |_| 1);
+}
+
+/// The place of a subtask among those of its commit.
+pub(crate) mod place {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
+
+    pub(super) fn note(index: u32) {
+        say(|said| said.subtask = Some(index));
+    }
+
+    pub(crate) fn serialize<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        note(*value);
+        value.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let value = u32::deserialize(deserializer)?;
+        note(value);
+        Ok(value)
+    }
+}
+
+/// The prompt of a subtask, which every subtask has: it counts them.
+pub(crate) mod counted_prompt {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
+
+    fn count() {
+        say(|said| said.subtasks = said.subtasks.saturating_add(1));
+    }
+
+    pub(crate) fn serialize<S: Serializer>(value: &String, serializer: S) -> Result<S::Ok, S::Error> {
+        count();
+        value.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        count();
+        String::deserialize(deserializer)
+    }
+}
+
+/// Notes the place, as its field would. An absent field is filled in when the subtask has been counted.
+pub(crate) fn next_place() -> u32 {
+    let place = said(|said| said.subtasks.checked_sub(1)).unwrap_or_else(|| unsaid(0));
+    place::note(place);
+    place
+}
+
+/// Notes the place where its field is left out, which is before the subtask is counted.
+pub(crate) fn is_next_place(value: &u32) -> bool {
+    let is_next = said(|said| Some(said.subtasks)) == Some(*value);
+    if is_next {
+        place::note(*value);
+    }
+    is_next
+}
+
+fn subtask_of_place() -> Option<TaskId> {
+    let index = said(|said| said.subtask)?;
+    said(|said| said.run).map(|_| TaskId::for_subtask(run(), index))
+}
+
+pub(crate) fn subtask() -> TaskId {
+    subtask_of_place().unwrap_or_else(|| unsaid(TaskId(Uuid::nil())))
+}
+
+pub(crate) fn is_subtask(value: &TaskId) -> bool {
+    subtask_of_place() == Some(*value)
+}
