@@ -179,9 +179,9 @@ impl OpenTasks for ReadModels {
         let sql = "SELECT c.position, c.hash, s.* FROM capstan.checkpoint c \
                    LEFT JOIN (SELECT id AS stream, doc, workspace, NULL::uuid AS id, position AS sequence, version, NULL AS aside \
                               FROM capstan.streams WHERE open \
-                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.reduced \
+                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, coalesce(a.reduced, a.doc) \
                               FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id WHERE t.open \
-                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.reduced \
+                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, coalesce(a.reduced, a.doc) \
                               FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id WHERE t.unsettled) s \
                    ON true";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;

@@ -71,6 +71,9 @@ impl Serialize for TaskRow {
     }
 }
 
+/// Bytes of an acceptance up to which the part that the engine starts with is not stored beside it.
+const SHORT_BYTES: usize = 1024;
+
 /// The part of that document that loading the stream needs.
 #[derive(Deserialize)]
 struct ReadState<'a> {
@@ -116,6 +119,11 @@ fn stored_json(accepted: &TaskAccepted) -> String {
         .unwrap_or_else(|_| unreachable!("an acceptance that was decoded serializes as JSON"))
 }
 
+/// The part of an acceptance that the engine starts with; none of one that is short itself, which it then reads whole.
+fn reduced_json(accepted: &TaskAccepted) -> Option<String> {
+    (stored_json(accepted).len() > SHORT_BYTES).then(|| stored_json(&accepted.reduced()))
+}
+
 impl TaskRow {
     /// A row as its table holds it.
     pub(crate) fn from_stored(id: Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
@@ -139,7 +147,7 @@ impl TaskRow {
 }
 
 impl Model for TaskRow {
-    const VERSION: i32 = 6;
+    const VERSION: i32 = 7;
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task.accepted.agent_id.0))),
         Column::changing("state", CellType::Text, |row| Cell::text(row.task.state.as_str())),
@@ -174,7 +182,7 @@ impl Model for TaskRow {
         table: ACCEPTANCES,
         doc: |row| row.new.as_deref().map(stored_json),
         columns: &[Column::fixed("reduced", CellType::Text, |row| {
-            Cell::Text(row.new.as_deref().map(|accepted| stored_json(&accepted.reduced()).into()))
+            Cell::Text(row.new.as_deref().and_then(reduced_json).map(Into::into))
         })],
     });
     const IS_CARRIED: bool = true;
@@ -220,5 +228,23 @@ impl Model for TaskRow {
 
     fn settled(&mut self) {
         self.new = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_acceptance_is_stored_once_and_of_a_long_one_the_part_the_engine_starts_with() {
+        let sample = include_str!("../../../../schemas/events/task/task-accepted.v1.sample.json");
+        let whole: TaskAccepted = serde_json::from_str(sample).unwrap();
+        let short = TaskAccepted { message: "Count the files.".into(), ..whole.reduced() };
+        assert_eq!(reduced_json(&short), None);
+        let long = TaskAccepted { message: "x".repeat(SHORT_BYTES), ..short };
+        let kept = reduced_json(&long).unwrap();
+        assert!(kept.len() < SHORT_BYTES, "{kept}");
+        let read = read_acceptance(long.task_id.0, Some(&kept)).unwrap();
+        assert_eq!(*read, long.reduced());
     }
 }
