@@ -91,27 +91,50 @@ pub(crate) async fn create_tables(
     Ok(())
 }
 
-/// Creates the keys and indexes of one model's table, and analyzes it.
-pub(crate) async fn create_index(
-    client: &Client,
-    place: &str,
-    model: &ReadModel,
-) -> Result<(), GenerationError> {
-    let (_, indexes) = statements(model);
-    let tables = model.tables().iter().map(|(table, _)| *table).collect::<Vec<_>>().join(", ");
-    let sql = format!("SET search_path TO {place}; {indexes}; ANALYZE {tables}; RESET search_path");
-    client.batch_execute(&sql).await?;
-    Ok(())
+/// The statements that complete one table once it has its rows.
+#[derive(Debug)]
+pub(crate) struct TableIndexes {
+    /// Those that create indexes, in any order.
+    pub(crate) first: Vec<String>,
+    /// Those behind them: the key is created last, see [`crate::session::Session::plan_by_key`], and the table analyzed.
+    pub(crate) last: String,
 }
 
-/// Creates the keys and indexes of several tables.
+/// Columns of documents: no condition reads them, and their statistics cost more than those of all others.
+const DOCUMENTS: [&str; 2] = ["doc", "reduced"];
+
+/// The statements that complete the tables of a model.
+pub(crate) fn indexes(model: &ReadModel) -> Vec<TableIndexes> {
+    let (_, sql) = statements(model);
+    let code = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let code: String = code.collect::<Vec<_>>().join(" ");
+    let all: Vec<&str> = code.split(';').map(str::trim).collect();
+    let completed = |(table, columns): (&'static str, Vec<&'static str>)| {
+        let of = |start: &str| {
+            let start = format!("{start} {table} ");
+            all.iter().filter_map(move |sql| sql.strip_prefix(start.as_str()))
+        };
+        // The names that Postgres would choose are the same for indexes of a table that are created at once.
+        let first = of("CREATE INDEX ON").zip(1..);
+        let first = first.map(|(on, number)| format!("CREATE INDEX {table}_{number}_idx ON {table} {on}"));
+        let key = of("ALTER TABLE").map(|key| format!("ALTER TABLE {table} {key}"));
+        let columns: Vec<_> = columns.into_iter().filter(|column| !DOCUMENTS.contains(column)).collect();
+        let analyze = format!("ANALYZE {table} ({})", columns.join(", "));
+        let last = key.chain([analyze]).collect::<Vec<_>>().join("; ");
+        TableIndexes { first: first.collect(), last }
+    };
+    model.tables().into_iter().map(completed).collect()
+}
+
+/// Creates the keys and indexes of several models' tables, and analyzes them.
 pub(crate) async fn create_indexes(
     client: &Client,
     place: &str,
     models: &[&ReadModel],
 ) -> Result<(), GenerationError> {
-    for model in models {
-        create_index(client, place, model).await?;
+    for TableIndexes { first, last } in models.iter().flat_map(|model| indexes(model)) {
+        let sql = [first, vec![last]].concat().join("; ");
+        client.batch_execute(&format!("SET search_path TO {place}; {sql}; RESET search_path")).await?;
     }
     Ok(())
 }
@@ -166,4 +189,21 @@ fn statements(model: &ReadModel) -> (&'static str, &'static str) {
     let sql = model.schema;
     sql.split_once("-- indexes\n")
         .map_or((sql, ""), |(table, indexes)| (table.trim().trim_end_matches(';'), indexes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_behind_the_tables_is_run_and_each_table_has_a_key() {
+        for model in MODELS {
+            let (_, sql) = statements(model);
+            let completed = indexes(model);
+            let keys = completed.iter().filter(|table| table.last.contains("ADD PRIMARY KEY (id)")).count();
+            assert_eq!(keys, completed.len(), "{sql}");
+            let first: usize = completed.iter().map(|table| table.first.len()).sum();
+            assert_eq!(first + keys, sql.matches(';').count(), "{sql}");
+        }
+    }
 }

@@ -1,13 +1,15 @@
 //! Rebuilds tables beside the old ones from the start of the log, then switches. Reads never stop, and a live projector
 //! continues until the switch closes its fence; it resumes on the new tables.
 //!
-//! The log is replayed in parallel (`replay.rs`) and its rows are copied as their buckets are folded (`copy.rs`). A stream
-//! that is more than a worker's share of the memory is folded onto the finished tables instead, as a live projector
-//! does (`onto.rs`), and so is what was appended meanwhile. A stream with a row that Postgres refuses is found
-//! (`refused.rs`) and parked, and the tables are filled once more without what it refuses.
+//! The log is replayed in parallel (`replay.rs`) and its rows are copied as their buckets are folded (`copy.rs`); then the
+//! tables get their keys and indexes (`index.rs`). A stream that is more than a worker's share of the memory is folded
+//! onto the finished tables instead, as a live projector does (`onto.rs`), and so is what was appended meanwhile. A
+//! stream with a row that Postgres refuses is found (`refused.rs`) and parked, and the tables are filled once more without
+//! what it refuses.
 
 mod copy;
 mod fill;
+mod index;
 mod onto;
 mod refused;
 

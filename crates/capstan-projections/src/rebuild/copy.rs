@@ -1,4 +1,4 @@
-//! Fills the empty tables: one COPY for each, fed by all workers.
+//! Fills the empty tables: one COPY for each that gets rows, fed by all workers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::RebuildError;
 use crate::catalogue::{ReadModel, model};
 use crate::copy_in::CopyIn;
-use crate::generation;
 use crate::read_models::ReadModels;
 use crate::replay::config::ReplayConfig;
 use crate::replay::progress::Meter;
 use crate::replay::{ReplayError, TakeRows};
 use crate::rows::Rows;
+use crate::session::Session;
 use crate::store_error::StoreError;
 
 /// Pieces of rows that wait for each COPY.
@@ -45,15 +45,15 @@ pub(super) struct Filling {
     meter: Arc<Meter>,
 }
 
-/// The COPY into the tables of one model, and their indexes.
+/// The COPY into the tables of one model.
 pub(super) struct Copy {
     pub(super) model: &'static ReadModel,
-    task: AbortOnDropHandle<Result<(), RebuildError>>,
+    task: AbortOnDropHandle<Result<Vec<u64>, RebuildError>>,
 }
 
 impl Copy {
-    /// Waits until the tables have their rows and indexes.
-    pub(super) async fn done(self) -> Result<(), RebuildError> {
+    /// Waits until the tables have their rows; answers the bytes of each.
+    pub(super) async fn done(self) -> Result<Vec<u64>, RebuildError> {
         self.task.await?
     }
 }
@@ -76,15 +76,12 @@ impl Filling {
                 feeds.insert(table, feed);
                 tables.push((table, columns, pieces));
             }
-            let (read_models, schema, meter) = (read_models.clone(), schema.to_owned(), Arc::clone(meter));
+            let (read_models, schema) = (read_models.clone(), schema.to_owned());
             let task = tokio::spawn(async move {
                 let fills = tables.into_iter().map(|(table, columns, pieces)| {
                     fill(&read_models, format!("{schema}.{table}"), columns, model.name, pieces)
                 });
-                try_join_all(fills).await?;
-                index(&read_models, &schema, model).await?;
-                meter.indexed();
-                Ok(())
+                try_join_all(fills).await
             });
             copies.push(Copy { model, task: AbortOnDropHandle::new(task) });
         }
@@ -135,42 +132,49 @@ impl TakeRows for Filling {
     }
 }
 
+/// Copies what it is fed into a table; answers its bytes. Without rows, it needs no connection.
 async fn fill(
     read_models: &ReadModels,
     table: String,
     columns: Vec<&'static str>,
     model: &'static str,
     mut pieces: mpsc::Receiver<Piece>,
-) -> Result<(), RebuildError> {
+) -> Result<u64, RebuildError> {
     let failed = |source| StoreError::Postgres { model, source };
-    let session = read_models.session().await?;
-    let client = session.client();
-    // In the transaction that made a table empty, Postgres takes the rows as seen by all: nothing has to come back to
-    // them later, and a server with `wal_level = minimal` keeps them out of its write-ahead log.
-    client.batch_execute(&format!("BEGIN; TRUNCATE {table}")).await.map_err(failed)?;
-    let columns = columns.join(", ");
-    let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary, FREEZE)");
-    let mut copy = CopyIn::begin(client, sql.as_str()).await.map_err(failed)?;
+    let mut bytes = 0;
+    let mut copying = None;
     loop {
         match pieces.recv().await {
-            Some(Piece::Rows(rows, _room)) => copy.send(rows).await.map_err(failed)?,
+            Some(Piece::Rows(rows, _room)) => {
+                bytes += rows.len() as u64;
+                let (_, copy) = match &mut copying {
+                    Some(copying) => copying,
+                    None => copying.insert(begin(read_models, &table, &columns).await.map_err(failed)?),
+                };
+                copy.send(rows).await.map_err(failed)?;
+            }
             Some(Piece::End) => break,
             None => return Err(ReplayError::NotTaken.into()),
         }
     }
-    copy.end().await.map_err(failed)?;
-    client.batch_execute("COMMIT").await.map_err(failed)?;
-    Ok(())
+    if let Some((session, copy)) = copying {
+        copy.end().await.map_err(failed)?;
+        session.client().batch_execute("COMMIT").await.map_err(failed)?;
+    }
+    Ok(bytes)
 }
 
-/// Creates keys and indexes of a model's tables.
-async fn index(
+async fn begin(
     read_models: &ReadModels,
-    schema: &str,
-    model: &'static ReadModel,
-) -> Result<(), RebuildError> {
+    table: &str,
+    columns: &[&str],
+) -> Result<(Session, CopyIn), tokio_postgres::Error> {
     let session = read_models.session().await?;
-    session.client().batch_execute("SET maintenance_work_mem = '128MB'").await?;
-    generation::create_index(session.client(), schema, model).await?;
-    Ok(())
+    // In the transaction that made a table empty, Postgres takes the rows as seen by all: nothing has to come back to
+    // them later, and a server with `wal_level = minimal` keeps them out of its write-ahead log.
+    session.client().batch_execute(&format!("BEGIN; TRUNCATE {table}")).await?;
+    let columns = columns.join(", ");
+    let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary, FREEZE)");
+    let copy = CopyIn::begin(session.client(), sql.as_str()).await?;
+    Ok((session, copy))
 }

@@ -7,6 +7,7 @@ use capstan_contract::causes::explain;
 
 use super::RebuildError;
 use super::copy::{Copy, Filling};
+use super::index;
 use super::onto::Onto;
 use super::refused;
 use crate::catalogue::ReadModel;
@@ -71,11 +72,12 @@ impl Fill<'_> {
         self.fill(aside, &refusals).await
     }
 
-    /// Fills all tables concurrently and creates the indexes of each as soon as its rows are in.
+    /// Fills all tables concurrently, then creates their indexes.
     async fn fill(&self, aside: &Arc<Aside>, refusals: &Arc<Refusals>) -> Result<Filled, RebuildError> {
         let models = ReplayModels::new(self.models);
         let replay = &self.config.replay;
-        self.meter.begin_folding(aside.spill.buckets(), self.models.len());
+        let tables = self.models.iter().map(|model| model.tables().len()).sum();
+        self.meter.begin_folding(aside.spill.buckets(), tables);
         let (filling, copies) =
             Filling::begin(self.read_models, self.schema, self.models, replay, self.meter);
         let (spanning, by_stream): (Vec<Copy>, Vec<Copy>) =
@@ -93,9 +95,7 @@ impl Fill<'_> {
         let folded_at = self.meter.elapsed();
         filling.end(&models.by_stream).await;
         self.meter.begin(ReplayStep::Indexing);
-        for copy in by_stream {
-            copy.done().await?;
-        }
+        self.index(by_stream).await?;
         self.fold_deferred(aside, &models, &mut folded).await?;
         let Folded { tally, parked, spanning: spanned, .. } = folded;
         let (taker, all, config) = (Arc::clone(&rows), models.clone(), replay.clone());
@@ -108,10 +108,23 @@ impl Fill<'_> {
             folded => folded?,
         }
         filling.end(&models.spanning).await;
-        for copy in spanning {
-            copy.done().await?;
-        }
+        self.index(spanning).await?;
         Ok(Filled { tally, parked, folded_at })
+    }
+
+    /// Waits until the tables have their rows, and creates their keys and indexes.
+    async fn index(&self, copies: Vec<Copy>) -> Result<(), RebuildError> {
+        let mut tables = Vec::new();
+        for copy in copies {
+            let indexes = generation::indexes(copy.model);
+            tables.extend(copy.done().await?.into_iter().zip(indexes));
+        }
+        // The largest take longest.
+        tables.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let tables = tables.into_iter().map(|(_, table)| table).collect();
+        // One more than processors: a statement waits for the disk now and then.
+        let at_once = self.config.replay.workers() + 1;
+        index::create(self.read_models, self.schema, tables, at_once, self.meter).await
     }
 
     /// Folds the streams that are too large for a worker onto the finished tables.
@@ -148,7 +161,7 @@ impl Fill<'_> {
 async fn failure_of(copies: Vec<Copy>) -> RebuildError {
     for copy in copies {
         match copy.done().await {
-            Ok(()) | Err(RebuildError::Replay(ReplayError::NotTaken)) => {}
+            Ok(_) | Err(RebuildError::Replay(ReplayError::NotTaken)) => {}
             Err(error) => return error,
         }
     }

@@ -93,8 +93,6 @@ async fn a_rebuild_of_large_commits_keeps_to_its_memory() -> anyhow::Result<()> 
         command.args(["projection", "rebuild", "--all", "--output", "json"]);
         command.args(["--memory-mb", &memory_mb.to_string()]);
         command.args(["--database-url", &database_url, "--nats-url", &nats_url]);
-        // Huge pages round the memory up by whatever the machine offers.
-        command.env("MIMALLOC_ALLOW_THP", "0");
         command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         command
     };
