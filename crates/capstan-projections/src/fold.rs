@@ -228,10 +228,12 @@ impl Fold {
     }
 
     /// The rows to write, for COPY.
-    pub(crate) fn into_written(self) -> Vec<Box<dyn Rows>> {
-        let streams = self.writes_streams.then(|| Box::new(self.streams) as Box<dyn Rows>);
-        let tasks = self.writes_tasks.then(|| Box::new(self.tasks) as Box<dyn Rows>);
-        streams.into_iter().chain(tasks).chain(self.models).collect()
+    pub(crate) fn written(&self) -> impl Iterator<Item = &dyn Rows> {
+        self.all().filter(|rows| match rows.name() {
+            StreamRow::NAME => self.writes_streams,
+            TaskRow::NAME => self.writes_tasks,
+            _ => true,
+        })
     }
 
     /// Drops all rows.

@@ -1,11 +1,12 @@
 //! Folds the whole log in parallel and in bounded memory, for a rebuild or a verification.
 //!
 //! The log is read once, in order, and put aside undecoded in buckets by stream. Then each bucket is decoded, checked and
-//! folded by itself, on all processors: a row follows from the commits of one stream, and those are in one bucket in log
-//! order. Models whose rows take from several streams ([`ReadModel::spans_streams`]) are folded last, from their own
+//! folded by itself, on all processors, stream by stream: a row follows from the commits of one stream, and those are in
+//! one bucket in log order. Models whose rows take from several streams ([`ReadModel::spans_streams`]) are folded last, from their own
 //! commits, which the buckets put aside again, merged into log order.
 
 pub(crate) mod bucket;
+pub(crate) mod by_stream;
 pub(crate) mod config;
 pub(crate) mod parked;
 pub(crate) mod progress;
@@ -84,7 +85,7 @@ pub enum ReplayError {
 
 /// Takes the rows of folded buckets, on any thread.
 pub(crate) trait TakeRows: Send + Sync + 'static {
-    /// Takes all rows of one model from one bucket. No two buckets have a row in common.
+    /// Takes all rows that one model has of some streams; no others have a row in common with them.
     fn take(&self, rows: &dyn Rows) -> Result<(), ReplayError>;
 }
 

@@ -20,6 +20,8 @@ use crate::table::{Outgoing, Table, TableColumn, Write};
 
 /// Maximum number of rows kept after a batch; above it all are dropped and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
+/// Rows for which memory is kept when all are dropped.
+const ENTRIES_KEPT: usize = 1_024;
 /// Place of the document among the columns of a table.
 const DOC: usize = 4;
 /// Version of a stream with its first commit.
@@ -416,7 +418,10 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn forget(&mut self) {
-        *self = Self::default();
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.clear();
+        entries.shrink_to(ENTRIES_KEPT);
+        *self = Self { entries, ..Self::default() };
     }
 
     fn each_document(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {

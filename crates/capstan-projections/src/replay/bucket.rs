@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::by_stream::ByStream;
 use super::config::ReplayConfig;
 use super::parked::ParkedAside;
 use super::progress::Meter;
@@ -127,12 +128,13 @@ struct Folding {
 
 impl Folding {
     fn work(&self, aside: &Aside) -> Result<(), ReplayError> {
+        let mut memory = ByStream::default();
         loop {
             let bucket = self.next.fetch_add(1, Ordering::Relaxed);
             if bucket >= aside.spill.buckets() {
                 return Ok(());
             }
-            let folded = self.fold_or_split(aside, &aside.spill, bucket, 1);
+            let folded = self.fold_or_split(aside, &aside.spill, bucket, 1, &mut memory);
             if folded.is_err() {
                 self.next.store(usize::MAX / 2, Ordering::Relaxed);
                 return folded;
@@ -146,22 +148,23 @@ impl Folding {
         spill: &Spill,
         bucket: usize,
         level: u32,
+        memory: &mut ByStream,
     ) -> Result<(), ReplayError> {
         let bytes = spill.bytes(bucket);
         if bytes <= self.share {
-            return self.fold(aside, spill, bucket);
+            return self.fold(aside, spill, bucket, memory);
         }
         if spill.has_one_name(bucket) {
             return match self.oversized {
                 Oversized::Defer => self.defer(spill, bucket),
                 Oversized::FoldAlone => {
                     let _alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-                    self.fold(aside, spill, bucket)
+                    self.fold(aside, spill, bucket, memory)
                 }
             };
         }
         if level > LEVELS_MAX {
-            return self.fold(aside, spill, bucket);
+            return self.fold(aside, spill, bucket, memory);
         }
         // Twice as many as would fit: they are not equally large.
         let count = usize::try_from(bytes.div_ceil(self.share) * 2).unwrap_or(usize::MAX).clamp(2, 256);
@@ -176,7 +179,7 @@ impl Folding {
         // The memory is needed for their rows.
         parts.write().map_err(failed)?;
         self.meter.split(count);
-        (0..count).try_for_each(|part| self.fold_or_split(aside, &parts, part, level + 1))
+        (0..count).try_for_each(|part| self.fold_or_split(aside, &parts, part, level + 1, memory))
     }
 
     /// Keeps a stream for later.
@@ -192,24 +195,43 @@ impl Folding {
         Ok(())
     }
 
-    fn fold(&self, aside: &Aside, spill: &Spill, bucket: usize) -> Result<(), ReplayError> {
+    fn fold(
+        &self,
+        aside: &Aside,
+        spill: &Spill,
+        bucket: usize,
+        memory: &mut ByStream,
+    ) -> Result<(), ReplayError> {
+        let failed = |source| self.config.failed(source);
+        memory.read(spill, bucket, self.share).map_err(failed)?;
         let fold = Fold::for_models(|name| self.models.takes(name));
         let mut fold = fold.of(aside.archived);
         let mut tally = Tally::new(&self.models.spanning, Arc::clone(&self.refusals));
-        let mut records = spill.read(bucket, self.config.batch_bytes());
-        while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {
+        let (mut stream, mut bytes) = ("", 0);
+        for record in memory.records() {
+            let record = record.map_err(failed)?;
+            if record.raw.stream != stream && bytes > 2 * self.config.piece_bytes() {
+                self.hand_over(&mut fold)?;
+                bytes = 0;
+            }
+            stream = record.raw.stream;
+            bytes += record.raw.payload.len();
             let decoded = decode(&record)?;
             if !tally.holds_back(&decoded) {
                 let folded = fold.fold(&decoded);
                 tally.count(&decoded, folded)?;
             }
         }
-        drop(records);
-        for rows in fold.into_written() {
-            self.rows.take(&*rows)?;
-        }
+        self.hand_over(&mut fold)?;
         self.finish(aside, tally)?;
         self.meter.folded();
+        Ok(())
+    }
+
+    /// Hands over the rows of streams that are complete.
+    fn hand_over(&self, fold: &mut Fold) -> Result<(), ReplayError> {
+        fold.written().try_for_each(|rows| self.rows.take(rows))?;
+        fold.forget();
         Ok(())
     }
 

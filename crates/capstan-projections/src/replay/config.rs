@@ -101,9 +101,10 @@ impl ReplayConfig {
         ReplayError::Spill { directory: self.directory.clone(), source }
     }
 
-    /// Bytes of commits that a worker may fold at once: with their rows, all workers have half of the memory.
+    /// Bytes of the bucket that a worker folds: with the rows of its streams, which may be a single one, all workers have half of
+    /// the memory.
     pub(crate) fn share(&self) -> u64 {
-        (self.memory_bytes / (2 * self.workers() * ROW_FACTOR)).max(1) as u64
+        (self.memory_bytes / (2 * self.workers() * (1 + ROW_FACTOR))).max(1) as u64
     }
 }
 

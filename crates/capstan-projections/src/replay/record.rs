@@ -49,7 +49,11 @@ impl<'a> Record<'a> {
 
     /// Takes the next commit that was put aside.
     pub(crate) fn take(records: &'a mut Records<'_>) -> io::Result<Option<Self>> {
-        let Some(record) = records.next()? else { return Ok(None) };
+        records.next()?.map(Self::of).transpose()
+    }
+
+    /// Reads a commit that was put aside.
+    pub(crate) fn of(record: &'a [u8]) -> io::Result<Self> {
         let read = || {
             let (header, rest) = record.split_at_checked(HEADER)?;
             let number =
@@ -66,7 +70,7 @@ impl<'a> Record<'a> {
             };
             Some(Self { raw, hash: CommitHash::from_bytes(hash.try_into().ok()?) })
         };
-        read().map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a record is damaged"))
+        read().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a record is damaged"))
     }
 }
 

@@ -166,6 +166,23 @@ impl Spill {
         }
     }
 
+    /// Appends all records of a bucket, for [`split_record`].
+    pub(crate) fn read_whole(&self, bucket: usize, to: &mut Vec<u8>) -> io::Result<()> {
+        let bucket = &self.buckets[bucket];
+        to.reserve_exact(bucket.bytes as usize);
+        if let Some(file) = &self.file {
+            for block in self.blocks(bucket)?.iter().rev() {
+                let from = to.len();
+                to.resize(from + block.bytes as usize, 0);
+                file.read_exact_at(&mut to[from..], block.offset)?;
+            }
+        }
+        for buffer in &bucket.buffers {
+            to.extend_from_slice(buffer);
+        }
+        Ok(())
+    }
+
     /// The blocks of a bucket, the last one first.
     fn blocks(&self, bucket: &Bucket) -> io::Result<Vec<Block>> {
         let mut blocks = Vec::new();
@@ -182,6 +199,12 @@ impl Spill {
         }
         Ok(blocks)
     }
+}
+
+/// The first of several records that were read whole, and the others.
+pub(crate) fn split_record(records: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = records.split_first_chunk()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
 /// The records of a bucket.
