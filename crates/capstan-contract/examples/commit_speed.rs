@@ -1,0 +1,111 @@
+//! Measures writing and reading a commit, with its events as they are stored and whole:
+//! `cargo run --release -p capstan-contract --example commit_speed`.
+//!
+//! Whole events are what commits held before they left out what the commit says; the envelope around them is today's.
+
+use std::time::{Duration, Instant};
+
+use capstan_contract::TaskCodec;
+use capstan_decider::{Decider as _, fold};
+use capstan_domain::agent::Created;
+use capstan_domain::id::{AttemptId, RunId, TaskId, WorkerId};
+use capstan_domain::task::command::{Accept, AcceptAgentCommand, FinishAttempt, Lease, ReportedOutcome};
+use capstan_domain::task::{Command, Event, State, TaskDecider};
+use capstan_envelope::{
+    Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId,
+};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+const ROUND: Duration = Duration::from_millis(300);
+const ROUNDS: usize = 5;
+const TASK: TaskId = TaskId(Uuid::from_u128(0x0189_0a5d_ac96_774b_bcce_b302_099a_8057));
+
+type Fault = Box<dyn std::error::Error>;
+
+fn commit(events: Vec<EventRecord>) -> Result<Commit, Fault> {
+    let stream: StreamId = format!("dev/task/{TASK}").parse()?;
+    let id = Uuid::from_u128(0x0189_0a5d_ac96_774b_bcce_b302_099a_8058);
+    Ok(Commit {
+        commit_id: CommitId(id),
+        version: 2,
+        previous: Position::START,
+        previous_hash: CommitHash::of("dev.task.1", b"the commit before"),
+        metadata: Metadata::new("finish-attempt", Actor::Engine, id, DateTime::UNIX_EPOCH),
+        stream,
+        events,
+    })
+}
+
+/// Shortest time of one call among the rounds, in microseconds.
+fn shortest(mut call: impl FnMut() -> Result<(), Fault>) -> Result<f64, Fault> {
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let (started, mut calls) = (Instant::now(), 0_u32);
+        while started.elapsed() < ROUND {
+            call()?;
+            calls += 1;
+        }
+        best = best.min(started.elapsed().as_secs_f64() * 1e6 / f64::from(calls));
+    }
+    Ok(best)
+}
+
+#[expect(clippy::print_stdout, reason = "a tool for people")]
+fn measure(name: &str, events: &[Event]) -> Result<(), Fault> {
+    let empty = commit(Vec::new())?;
+    let stored = |empty: &Commit| -> Result<Vec<u8>, Fault> {
+        let events = TaskCodec::encode(events, empty.facts())?;
+        Ok(Commit { events, ..empty.clone() }.to_bytes()?)
+    };
+    let whole = |empty: &Commit| -> Result<Vec<u8>, Fault> {
+        let events = events.iter().map(TaskCodec::write).collect::<Result<_, _>>()?;
+        Ok(Commit { events, ..empty.clone() }.to_bytes()?)
+    };
+    for (form, bytes) in [("stored", stored(&empty)?), ("whole", whole(&empty)?)] {
+        let write = shortest(|| {
+            let written = if form == "stored" { stored(&empty)? } else { whole(&empty)? };
+            std::hint::black_box(written);
+            Ok(())
+        })?;
+        let read = shortest(|| {
+            let commit = Commit::from_bytes(empty.stream.clone(), 1, &bytes)?;
+            std::hint::black_box(TaskCodec::decode(&commit)?);
+            Ok(())
+        })?;
+        println!(
+            "{name:>12} {form:>6}: {:>5} bytes, write {write:>5.1} us, read {read:>5.1} us",
+            bytes.len()
+        );
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Fault> {
+    let at: DateTime<Utc> = DateTime::UNIX_EPOCH;
+    let message = "Compare the offers of these three vendors. ".repeat(12);
+    let command = AcceptAgentCommand { message, ..AcceptAgentCommand::default() };
+    let accept = Accept::new(TASK, Created::named("dev", "demo", "Demo", at), command);
+    let attempt_id = AttemptId { workspace: "dev".into(), task: TASK, epoch: 1 };
+    let lease = Lease {
+        run_id: RunId::for_task(TASK, 1),
+        worker_id: WorkerId(Uuid::from_u128(3)),
+        worker_name: "worker-1".into(),
+        lease_ms: 30_000,
+    };
+    let command = Box::new(FinishAttempt::new(ReportedOutcome::Ok));
+    let commands = [
+        ("acceptance", Command::Accept(Box::new(accept))),
+        ("lease", Command::Lease(lease)),
+        ("start", Command::Start { attempt_id: attempt_id.clone() }),
+        ("end", Command::Finish { command, attempt_id }),
+    ];
+    let mut state: State = None;
+    for (name, command) in commands {
+        let events =
+            TaskDecider::decide(&state, &command.at(at)).map_err(|refusal| format!("{refusal:?}"))?;
+        measure(name, &events)?;
+        state = fold::<TaskDecider>(state, &events);
+    }
+    Ok(())
+}
