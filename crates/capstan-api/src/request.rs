@@ -104,6 +104,9 @@ where
 }
 
 const NULL: &[u8] = b"null";
+/// Most levels of objects and lists in a body. What is kept of it lies some levels deeper: in an event, in a state, in the
+/// commit that carries a state forward. A reader of JSON takes 127.
+const LEVELS_MAX: usize = 64;
 
 /// Reads a request, without the fields of the body that its reader has read already.
 pub(crate) fn read_without<T, B>(
@@ -116,6 +119,10 @@ where
     B: Beside,
 {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    if document::levels(body) > LEVELS_MAX {
+        let text = format!("objects and lists may be {LEVELS_MAX} levels deep; there are more");
+        return Err(Problem::new(Code::MalformedRequest, text));
+    }
     let given = given::<T, B>(outer);
     let outer = &*given;
     let is_unreadable = outer.iter().any(|field| field.fault.is_some());
@@ -201,7 +208,6 @@ pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     let what = match what {
-        "recursion limit exceeded" => "objects and lists may be 127 levels deep; there are more".to_owned(),
         "number out of range" => "a number is beyond the range of 64-bit floats".to_owned(),
         what => format!("the body is not JSON: {what}"),
     };

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::finite::{self, AMOUNT_MAX};
 use crate::id::AgentId;
 use crate::implied::{At, Own, OwnWorkspace};
+use crate::limits::{self, NAME_BYTES_MAX};
 use crate::redaction::refuse_placeholders;
 use crate::text::non_blank;
 use crate::{Fault, Faults, Requested};
@@ -236,6 +237,7 @@ fn created(workspace: &str, create: &CreateAgent, at: DateTime<Utc>) -> Result<C
     let agent_key = create.agent_key.trim();
     check_key(agent_key, &mut faults);
     let name = faults.required("/name", &create.name);
+    check_words(Some(name), create.role.as_deref(), create.memory_scope.as_deref(), &mut faults);
     check_amounts(create.quality_score, create.cost_budget_usd, &mut faults);
     refuse_placeholders(&create.config, "/config", &mut faults);
     let config = AgentConfig::normalised(&create.config, agent_key, &mut faults);
@@ -287,6 +289,12 @@ fn check_amounts(quality_score: Option<f64>, cost_budget_usd: Option<f64>, fault
     faults.amount("/cost_budget_usd", cost_budget_usd);
 }
 
+fn check_words(name: Option<&str>, role: Option<&str>, memory_scope: Option<&str>, faults: &mut Faults) {
+    for (pointer, text) in [("/name", name), ("/role", role), ("/memory_scope", memory_scope)] {
+        limits::check(pointer, text, NAME_BYTES_MAX, faults);
+    }
+}
+
 /// Checks that a key can be a segment of a path: callers address the agent by it.
 fn check_key(key: &str, faults: &mut Faults) {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -311,6 +319,23 @@ mod tests {
 
     use super::fixture::{create, create_with};
     use super::*;
+
+    #[test]
+    fn names_and_words_of_an_agent_have_limits() {
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        let tools = serde_json::json!({ "model": long, "pool": long, "allowed_tools": [long] });
+        let create = create_with("demo", &long, tools, |create| {
+            create.role = Some(long.clone());
+            create.memory_scope = Some(long.clone());
+        });
+        let pointers =
+            ["/name", "/role", "/memory_scope", "/config/model", "/config/pool", "/config/allowed_tools"];
+        given::<Agent>([]).when(create).then_rejected_with(|no| {
+            let Rejection::Invalid(faults) = no else { return false };
+            assert_eq!(faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), pointers);
+            true
+        });
+    }
 
     fn delete(open_tasks: u64) -> Requested<Command> {
         Requested::new(Command::Delete { open_tasks }, DateTime::UNIX_EPOCH)

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::Faults;
 use crate::choice::unsupported;
+use crate::limits::{self, NAME_BYTES_MAX, TOOLS_MAX};
 use crate::stored::json_bytes;
 
 mod prompt;
@@ -49,6 +50,18 @@ impl AgentConfig {
         // Updates add keys to it, and every task is given a copy.
         let is_small = json_bytes(&config) <= CONFIG_BYTES_MAX;
         faults.require(is_small, "/config", format_args!("must be at most {CONFIG_BYTES_MAX} bytes"));
+        for key in ["runner", "provider", "model", "pool"] {
+            let pointer = format!("/config/{key}");
+            limits::check(&pointer, config.get(key).and_then(Value::as_str), NAME_BYTES_MAX, faults);
+        }
+        // Each acceptance has them.
+        let tools = config.get("allowed_tools").and_then(Value::as_array);
+        let are_few = tools.is_none_or(|tools| {
+            let is_short = |tool: &Value| tool.as_str().is_none_or(|tool| tool.len() <= NAME_BYTES_MAX);
+            tools.len() <= TOOLS_MAX && tools.iter().all(is_short)
+        });
+        let limit = format_args!("must be at most {TOOLS_MAX} names of at most {NAME_BYTES_MAX} bytes");
+        faults.require(are_few, "/config/allowed_tools", limit);
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::trim).unwrap_or_default();
         let (mut runner, mut provider) = (text("runner").to_lowercase(), text("provider").to_lowercase());
         let model = text("model");

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`agent`], [`channel`], [`class`], [`schedule`], [`session`], [`task`], [`token`], [`workspace`] | aggregates: one decider, one category of streams |
 //! | [`agent_config`], [`change`], [`choice`], [`cron`], [`id`], [`policy`], [`requested`], [`usage`] | values in commands and events |
-//! | [`fault`], [`finite`], [`redaction`], [`span`], `text` | limits and checks of values |
+//! | [`fault`], [`finite`], [`limits`], [`redaction`], [`span`], `text` | limits and checks of values |
 //! | [`canonical`], [`class_key`], [`outcome_text`] | values derived from others |
 //! | [`matching`], [`slab`], [`interned`] | the in-memory index of tasks that may run, and its records |
 //!
@@ -33,6 +33,7 @@ pub mod finite;
 pub mod id;
 pub mod implied;
 pub mod interned;
+pub mod limits;
 pub mod matching;
 pub mod outcome_text;
 pub mod policy;

@@ -24,6 +24,28 @@ impl Document {
     }
 }
 
+/// Levels of objects and lists in each other, as far as the text is JSON.
+pub(super) fn levels(json: &[u8]) -> usize {
+    let (mut level, mut deepest) = (0_usize, 0);
+    let mut rest = json;
+    while let [byte, after @ ..] = rest {
+        rest = match byte {
+            b'"' => after_text(after),
+            b'{' | b'[' => {
+                level += 1;
+                deepest = deepest.max(level);
+                after
+            }
+            b'}' | b']' => {
+                level = level.saturating_sub(1);
+                after
+            }
+            _ => after,
+        };
+    }
+    deepest
+}
+
 /// The integers that neither an `i64` nor a `u64` holds, by their places among all numbers of the text.
 pub(super) fn integers_beyond_64_bits(json: &[u8]) -> Vec<usize> {
     let (mut found, mut numbers) = (Vec::new(), 0);

@@ -308,9 +308,14 @@ fn a_body_that_is_nested_too_deeply_is_told_the_limit() {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         read::<Order, Key>(&of_path(), format!(r#"{{"name":"a","data":{open}{close}}}"#).as_bytes())
     };
-    assert!(nested(126).is_ok());
-    let refused = nested(127).unwrap_err();
-    assert!(refused.detail.starts_with("objects and lists may be 127 levels deep"), "{}", refused.detail);
+    assert!(nested(63).is_ok());
+    for depth in [64, 126, 127, 100_000] {
+        let refused = nested(depth).unwrap_err();
+        assert!(refused.detail.starts_with("objects and lists may be 64 levels deep"), "{}", refused.detail);
+    }
+    // Brackets in a text are none.
+    let text = format!(r#"{{"name":"{}\"{}"}}"#, "[".repeat(100), "{".repeat(100));
+    assert!(read::<Order, Key>(&of_path(), text.as_bytes()).is_ok());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Unconditional};
 use capstan_contract::lease::{ANSWER_BYTES_MAX, LeasedAttempt, SLOTS_MAX, WAIT_MS_MAX};
 use capstan_domain::Faults;
+use capstan_domain::limits::{LABELS_BYTES_MAX, NAME_BYTES_MAX, TOOLS_MAX};
 use capstan_domain::policy::{RUNTIME_TYPES, WORKSPACE_ACCESSES};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -36,25 +37,38 @@ impl<C> Calling<'_, C> {
 
 impl WorkerCall for RegisterWorker {
     async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
-        let mut faults = Faults::default();
-        faults.require(!self.name.trim().is_empty(), "/name", "name is required");
-        let are_some = (1..=SLOTS_MAX).contains(&self.slots);
-        faults.require(are_some, "/slots", format!("must be 1 to {SLOTS_MAX}"));
-        let capabilities = &self.capabilities;
-        for (field, given, known) in [
-            ("runtimes", &capabilities.runtimes, RUNTIME_TYPES),
-            ("workspace_access", &capabilities.workspace_access, WORKSPACE_ACCESSES),
-        ] {
-            for (index, word) in given.iter().enumerate() {
-                let is_known = known.contains(&word.as_str());
-                let message = format_args!("must be one of {}", known.join(", "));
-                faults.require(is_known, &format!("/capabilities/{field}/{index}"), message);
-            }
-        }
-        Problem::refuse(faults)?;
+        Problem::refuse(faults_of(&self))?;
         let registered = from.app.engine.within(from.caller.reach()).register(self).await?;
         Ok(Answered { status: 201, ..Answered::json(&registered) })
     }
+}
+
+fn faults_of(worker: &RegisterWorker) -> Faults {
+    let mut faults = Faults::default();
+    faults.require(!worker.name.trim().is_empty(), "/name", "name is required");
+    faults.at_most("/name", &worker.name, NAME_BYTES_MAX);
+    for (pointer, names) in [("/pools", &worker.pools), ("/capabilities/tools", &worker.capabilities.tools)] {
+        let are_short = names.len() <= TOOLS_MAX && names.iter().all(|name| name.len() <= NAME_BYTES_MAX);
+        let limit = format_args!("must be at most {TOOLS_MAX} names of at most {NAME_BYTES_MAX} bytes");
+        faults.require(are_short, pointer, limit);
+    }
+    let labels = worker.labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let limit = format_args!("must be at most {LABELS_BYTES_MAX} bytes");
+    faults.require(labels <= LABELS_BYTES_MAX, "/labels", limit);
+    let are_some = (1..=SLOTS_MAX).contains(&worker.slots);
+    faults.require(are_some, "/slots", format!("must be 1 to {SLOTS_MAX}"));
+    let capabilities = &worker.capabilities;
+    for (field, given, known) in [
+        ("runtimes", &capabilities.runtimes, RUNTIME_TYPES),
+        ("workspace_access", &capabilities.workspace_access, WORKSPACE_ACCESSES),
+    ] {
+        for (index, word) in given.iter().enumerate() {
+            let is_known = known.contains(&word.as_str());
+            let message = format_args!("must be one of {}", known.join(", "));
+            faults.require(is_known, &format!("/capabilities/{field}/{index}"), message);
+        }
+    }
+    faults
 }
 
 impl WorkerCall for LeaseAttempts {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::agent::{Created, MEMORY_SCOPE_DEFAULT, ROLE_DEFAULT, check_amounts, or_default};
+use crate::agent::{Created, MEMORY_SCOPE_DEFAULT, ROLE_DEFAULT, check_amounts, check_words, or_default};
 use crate::agent_config::AgentConfig;
 use crate::change::only_changes_are_null;
 use crate::finite::{self, AMOUNT_MAX};
@@ -126,6 +126,7 @@ pub(super) fn updated(
     let mut faults = Faults::default();
     let name = update.name.as_deref().map(str::trim);
     faults.require(name.is_none_or(|name| !name.is_empty()), "/name", "name cannot be empty");
+    check_words(name, update.role.as_deref(), update.memory_scope.as_deref(), &mut faults);
     check_amounts(
         update.quality_score.value().copied(),
         update.cost_budget_usd.value().copied(),

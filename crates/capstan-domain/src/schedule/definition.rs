@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Faults;
 use crate::cron::{CronExpression, Zone};
 use crate::id::ScheduleId;
+use crate::limits::{self, PATH_BYTES_MAX, REFERENCE_BYTES_MAX};
 use crate::schedule::command::{CreateSchedule, JITTER_MS_MAX, SKILL_PATHS_MAX, UpdateSchedule};
 use crate::schedule::{Next, Rhythm};
 
@@ -119,6 +120,10 @@ impl Definition {
             "/skill_paths",
             "a skill path cannot be empty",
         );
+        for path in &skill_paths {
+            limits::check("/skill_paths", Some(path), PATH_BYTES_MAX, faults);
+        }
+        limits::check("/source_view_id", self.source_view_id.as_deref(), REFERENCE_BYTES_MAX, faults);
         let source_view_id = self.source_view_id.filter(|view| !view.trim().is_empty());
         Self { cron_expr, timezone, prompt, skill_paths, source_view_id, ..self }
     }

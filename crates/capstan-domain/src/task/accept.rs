@@ -8,12 +8,17 @@ use crate::Faults;
 use crate::agent::TaskSettings;
 use crate::class_key::execution_class_key;
 use crate::id::RunId;
+use crate::limits::{
+    self, LABEL_BYTES_MAX, LABELS_BYTES_MAX, NAME_BYTES_MAX, REFERENCE_BYTES_MAX, ROUTING_BYTES_MAX,
+};
 use crate::policy::RunPolicy;
 use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::session;
 use crate::span::{SPAN_MS_MAX, later};
 use crate::stored::json_bytes;
-use crate::task::command::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Accept, AcceptAgentCommand};
+use crate::task::command::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX,
+};
 use crate::task::event::{
     DEPTH_MAX, Event, Opening, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept,
 };
@@ -39,23 +44,17 @@ pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, R
     let accepted = validated(accept, at).map_err(Rejection::Invalid)?;
     let wake_at = wake_at(command, at);
     let task_id = accepted.task_id;
-    let label = accepted.label.clone();
     let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
     // No run has number 0, so the ids of these watches collide with no others.
     events.extend(watches::armed(RunId::for_task(task_id, 0), &accept.watches, at));
     events.push(match wake_at {
-        Some(wake_at) => {
-            Event::TaskSlept(TaskSlept {
-                wake_at,
-                reason: Some(label.map_or_else(
-                    || "Scheduled follow-up".to_owned(),
-                    |label| format!("Follow up with {label}"),
-                )),
-                follow_up_prompt: None,
-                agenda: Vec::new(),
-                at,
-            })
-        }
+        Some(wake_at) => Event::TaskSlept(TaskSlept {
+            wake_at,
+            reason: Some("Scheduled follow-up".to_owned()),
+            follow_up_prompt: None,
+            agenda: Vec::new(),
+            at,
+        }),
         None => Event::RunRequested(RunRequested {
             run_id: RunId::for_task(task_id, 1),
             run_no: 1,
@@ -121,6 +120,21 @@ fn validated(accept: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<cra
     let policy = command.policy.as_ref().or(accept.default_policy.as_ref()).cloned();
     let policy = policy.unwrap_or_default().normalised();
     policy.check(&mut faults);
+    for (pointer, text, bytes_max) in [
+        ("/label", &command.label, LABEL_BYTES_MAX),
+        ("/lane", &command.lane, NAME_BYTES_MAX),
+        ("/session_id", &command.session_id, REFERENCE_BYTES_MAX),
+        ("/session_key", &command.session_key, REFERENCE_BYTES_MAX),
+        ("/source_view_id", &command.source_view_id, REFERENCE_BYTES_MAX),
+        ("/spawned_by", &command.spawned_by, REFERENCE_BYTES_MAX),
+        ("/hook_id", &command.hook_id, REFERENCE_BYTES_MAX),
+        ("/extra_system_prompt", &command.extra_system_prompt, MESSAGE_BYTES_MAX),
+    ] {
+        limits::check(pointer, text.as_deref(), bytes_max, &mut faults);
+    }
+    limits::check_json("/labels", &command.labels, LABELS_BYTES_MAX, &mut faults);
+    limits::check_json("/routing", &command.routing, ROUTING_BYTES_MAX, &mut faults);
+    limits::check_json("/input_provenance", &command.input_provenance, ROUTING_BYTES_MAX, &mut faults);
     refuse_placeholder_labels(&command.labels, "/labels", &mut faults);
     refuse_placeholders(&command.routing, "/routing", &mut faults);
     refuse_placeholders(&command.input_provenance, "/input_provenance", &mut faults);
@@ -296,6 +310,49 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_streams_rows_and_indexes_keep_have_limits() {
+        let long = |bytes: usize| Some("x".repeat(bytes + 1));
+        let too_long = AcceptAgentCommand {
+            label: long(LABEL_BYTES_MAX),
+            lane: long(NAME_BYTES_MAX),
+            session_id: long(REFERENCE_BYTES_MAX),
+            session_key: long(REFERENCE_BYTES_MAX),
+            source_view_id: long(REFERENCE_BYTES_MAX),
+            spawned_by: long(REFERENCE_BYTES_MAX),
+            hook_id: long(REFERENCE_BYTES_MAX),
+            extra_system_prompt: long(MESSAGE_BYTES_MAX),
+            labels: [("a".to_owned(), "x".repeat(LABELS_BYTES_MAX))].into(),
+            routing: [("a".to_owned(), json!("x".repeat(ROUTING_BYTES_MAX)))].into_iter().collect(),
+            input_provenance: [("a".to_owned(), json!("x".repeat(ROUTING_BYTES_MAX)))].into_iter().collect(),
+            ..agent_command()
+        };
+        let pointers = [
+            "/label",
+            "/lane",
+            "/session_id",
+            "/session_key",
+            "/source_view_id",
+            "/spawned_by",
+            "/hook_id",
+            "/extra_system_prompt",
+            "/labels",
+            "/routing",
+            "/input_provenance",
+        ];
+        refused(too_long, &pointers);
+        let fits = |bytes: usize| Some("x".repeat(bytes));
+        let longest = AcceptAgentCommand {
+            label: fits(LABEL_BYTES_MAX),
+            lane: fits(NAME_BYTES_MAX),
+            session_id: fits(REFERENCE_BYTES_MAX),
+            ..agent_command()
+        };
+        given::<TaskDecider>([]).when(accepting(longest)).then_with(|events, _| {
+            assert_eq!(kinds(events), ["accepted", "run requested"]);
+        });
+    }
+
+    #[test]
     fn a_delayed_command_sleeps_until_its_instant() {
         let command = AcceptAgentCommand {
             not_before: Some(at(90)),
@@ -306,7 +363,7 @@ mod tests {
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
             assert_eq!(kinds(events), ["accepted", "slept"]);
             let Event::TaskSlept(slept) = &events[1] else { panic!("slept") };
-            assert_eq!((slept.wake_at, slept.reason.as_deref()), (at(90), Some("Follow up with Ann")));
+            assert_eq!((slept.wake_at, slept.reason.as_deref()), (at(90), Some("Scheduled follow-up")));
             let task = state.as_ref().unwrap();
             assert_eq!((task.state, task.accepted.spawned_by.as_deref()), (TaskState::Sleeping, Some("bob")));
         });

@@ -26,7 +26,6 @@ pub use budget::{LiftBudget, StopForBudget, WarnBudget};
 pub use input::{
     AckInput, ClaimInput, DecidedItem, DeferInput, EnqueueRunInput, SubmitInput, SubmitTaskInput,
 };
-pub(crate) use lifecycle::LABEL_BYTES_MAX;
 pub use lifecycle::{
     ArchiveTask, CancelRun, CancelTask, PassDeadline, RetryTask, TaskPayload, UnarchiveTask, UpdateTask, Wake,
 };

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use crate::Change;
 use crate::Faults;
 use crate::id::InputId;
+use crate::limits::{self, LABEL_BYTES_MAX, LABELS_BYTES_MAX, ROUTING_BYTES_MAX};
 use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::span::{SPAN_MS_MAX, later};
 use crate::stored::json_bytes;
 use crate::task::command::{
-    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, CancelRun, CancelTask, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX,
-    RetryTask, TaskPayload, UpdateTask,
+    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, CancelRun, CancelTask, MESSAGE_BYTES_MAX, RetryTask, TaskPayload,
+    UpdateTask,
 };
 use crate::task::event::{
     Event, InputAccepted, InputOutcome, InputSource, Opening, QueueMode, RunCause, TaskArchived,
@@ -25,11 +26,6 @@ use crate::task::steps::run;
 use crate::task::transitions::TaskState;
 use crate::task::words;
 use crate::text::non_blank;
-
-/// Most bytes of the labels of a changed task as JSON.
-const LABELS_BYTES_MAX: usize = 16 << 10;
-/// Most bytes of the routing of a changed task as JSON.
-const ROUTING_BYTES_MAX: usize = 64 << 10;
 
 /// The reason recorded when archiving cancels a task.
 const ARCHIVED: &str = "archived";
@@ -84,11 +80,13 @@ pub(super) fn retry(
     let message = non_blank(command.message.as_deref()).filter(|_| is_new);
     let newest =
         message.as_deref().map(|message| QueuedText { input_id, message, queue_mode: QueueMode::default() });
-    let mut run = run::request_with_inputs(task, RunCause::Retry, None, newest, at);
-    if run.tells_nothing() {
-        // The current command, when that was the first run.
-        run.opening = if task.runs.count() <= 1 { Opening::Message } else { Opening::LastPrompt };
-    }
+    // What reached no agent as it was said; else the current command, when that was the first run.
+    let is_first = task.undelivered_prompt().is_none() && task.runs.count() <= 1;
+    let again = if is_first { Opening::Message } else { Opening::LastPrompt };
+    let run = match newest {
+        Some(newest) => run::request_with_inputs(task, RunCause::Retry, None, Some(newest), at),
+        None => run::request_again(task, RunCause::Retry, again, at),
+    };
     let accepted = message.map(|message| {
         Event::InputAccepted(InputAccepted::text(
             input_id,
@@ -178,13 +176,11 @@ fn check(task: &Task, command: &UpdateTask, at: DateTime<Utc>, faults: &mut Faul
     let label = command.label.value().map(String::as_str).unwrap_or_default();
     faults.at_most("/label", label, LABEL_BYTES_MAX);
     if let Some(labels) = &command.labels {
-        let is_short = json_bytes(labels) <= LABELS_BYTES_MAX;
-        faults.require(is_short, "/labels", format_args!("must be at most {LABELS_BYTES_MAX} bytes"));
+        limits::check_json("/labels", labels, LABELS_BYTES_MAX, faults);
         refuse_placeholder_labels(labels, "/labels", faults);
     }
     if let Some(routing) = &command.routing_json {
-        let is_short = json_bytes(routing) <= ROUTING_BYTES_MAX;
-        faults.require(is_short, "/routing_json", format_args!("must be at most {ROUTING_BYTES_MAX} bytes"));
+        limits::check_json("/routing_json", routing, ROUTING_BYTES_MAX, faults);
         refuse_placeholders(routing, "/routing_json", faults);
     }
     let Some(payload) = &command.payload_json else { return };

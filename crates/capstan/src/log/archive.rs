@@ -211,6 +211,13 @@ async fn carry_forward(
             metadata: Metadata::new(COMMAND, Actor::System, id, Utc::now()),
             events: vec![carried.record()?],
         };
+        // Once the prefix is purged nothing else tells what it says.
+        let stored = Commit::from_bytes(stream.clone(), 0, &commit.to_bytes()?);
+        let read = stored.map_err(anyhow::Error::from).and_then(|stored| {
+            let carried = stored.carried()?.context("it carries nothing")?;
+            Ok(carried.state::<serde_json::Value>()?)
+        });
+        read.with_context(|| format!("carry {stream} forward: its commit cannot be read back"))?;
         match log.append(&commit).await {
             Ok(_) => return Ok(()),
             Err(AppendError::Conflict { .. }) => {}

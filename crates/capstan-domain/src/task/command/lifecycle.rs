@@ -14,9 +14,6 @@ use crate::id::{RunId, TaskId};
 use crate::span::SPAN_MS_MAX;
 use crate::task::words::PriorityWord;
 
-/// Longest name for people that a changed task or a subtask has, in bytes.
-pub(crate) const LABEL_BYTES_MAX: usize = 1024;
-
 /// Cancels a task.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -12,8 +12,8 @@ use crate::task::command::{Command, ReleaseAttempt, TaskPayload};
 use crate::task::event::{BlockerStatus, Priority, RunStatus};
 use crate::task::fixture::{
     GRACE_MS, accepting, agent_command, at, attempt, cancel, claim, done, expire, failure, finish_ok,
-    finishing, finishing_by, input_id, kinds, lease, produce, queued, run, say, start, started, stopping,
-    task_id, task_of, waiting,
+    finishing, finishing_by, input_id, kinds, lease, produce, queued, run, say, say_as, start, started,
+    stopping, task_id, task_of, waiting,
 };
 use crate::task::state::State;
 
@@ -95,8 +95,20 @@ fn a_retry_of_a_command_that_reached_no_agent_delivers_it_and_resumes_nothing() 
 #[test]
 fn a_retry_delivers_undelivered_inputs() {
     started().and(say(1, "more")).and(cancel()).when(retry("")).then_with(|events, state| {
-        assert_eq!(prompt(events, state), ("more", Some(run(1))));
+        assert_eq!(prompt(events, state), ("do it\n\nmore", Some(run(1))));
         assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
+    });
+}
+
+#[test]
+fn a_retry_repeats_the_turn_that_failed_before_the_next_one() {
+    let said = started().and(say_as(1, "turn a", "queue")).and(say_as(2, "turn b", "queue"));
+    let queued = said.and(finish_ok(1));
+    let failed =
+        queued.and(lease(2, 61)).and(start(2, 62)).and(finishing_by(2, failure(ErrorClass::Terminal)));
+    failed.when(retry("")).then_with(|events, state| {
+        assert_eq!(prompt(events, state), ("turn a", Some(run(2))));
+        assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 1, "the other one has a turn to itself");
     });
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::id::{RunId, TaskId};
+use crate::limits::LABEL_BYTES_MAX;
 use crate::task::command::SubtaskSpec;
 use crate::task::event::{DEPTH_MAX, DisarmCause, Event, Join, SourceWatch, Subtask, SubtasksSpawned};
 use crate::task::state::{Live, Task};
@@ -12,7 +13,6 @@ use crate::task::words;
 use crate::text::non_blank;
 
 use super::watching::rearm;
-use crate::task::command::LABEL_BYTES_MAX;
 
 /// Most subtasks of one run.
 const SUBTASKS_MAX: usize = 100;

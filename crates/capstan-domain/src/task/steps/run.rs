@@ -91,15 +91,33 @@ pub(in crate::task) fn request_with_inputs(
     newest: Option<QueuedText<'_>>,
     at: DateTime<Utc>,
 ) -> RunRequested {
-    let undelivered = task.undelivered_prompt().filter(|_| ended.is_none());
-    let batch = next_batch(task, newest, undelivered.map(str::len));
-    let opening = if undelivered.is_some() { Opening::LastPrompt } else { Opening::Nothing };
+    let is_undelivered = ended.is_none() && task.undelivered_prompt().is_some();
+    let opening = if is_undelivered { Opening::LastPrompt } else { Opening::Nothing };
+    let run = delivering(task, cause, opening, newest, at);
+    RunRequested { resumed_from_run_id: ended.or(run.resumed_from_run_id), ..run }
+}
+
+/// Requests a run that repeats what was said last, and then delivers everything no run has delivered.
+pub(in crate::task) fn request_again(
+    task: &Task,
+    cause: RunCause,
+    opening: Opening,
+    at: DateTime<Utc>,
+) -> RunRequested {
+    delivering(task, cause, opening, None, at)
+}
+
+fn delivering(
+    task: &Task,
+    cause: RunCause,
+    opening: Opening,
+    newest: Option<QueuedText<'_>>,
+    at: DateTime<Utc>,
+) -> RunRequested {
     let run = request(task, cause, opening, at);
-    RunRequested {
-        input_ids: batch.into_iter().map(|text| text.input_id).collect(),
-        resumed_from_run_id: ended.or(run.resumed_from_run_id),
-        ..run
-    }
+    let already = task.requested_prompt(&run).map_or(task.accepted.message.len(), |prompt| prompt.len());
+    let batch = next_batch(task, newest, (opening != Opening::Nothing).then_some(already));
+    RunRequested { input_ids: batch.into_iter().map(|text| text.input_id).collect(), ..run }
 }
 
 /// Requests the task's next run.
