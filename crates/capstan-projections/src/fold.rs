@@ -316,6 +316,16 @@ mod tests {
         of_agent(agent_id, position, version, event)
     }
 
+    /// Empty tables.
+    async fn tables() -> (TestServers, Session, Schemas) {
+        let servers = TestServers::start().await.unwrap();
+        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
+        read_models.migrate().await.unwrap();
+        let session = read_models.session().await.unwrap();
+        let schemas = generation::active(session.client()).await.unwrap();
+        (servers, session, schemas)
+    }
+
     /// A task with a message of 100 kB.
     fn accepted(position: u64) -> Decoded {
         let mut sample: serde_json::Value =
@@ -330,11 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_acceptance_counts_as_long_as_its_row_is_in_memory() {
-        let servers = TestServers::start().await.unwrap();
-        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
-        read_models.migrate().await.unwrap();
-        let session = read_models.session().await.unwrap();
-        let schemas = generation::active(session.client()).await.unwrap();
+        let (_servers, session, schemas) = tables().await;
         let mut fold = Fold::for_models(|_| true);
         let retried =
             task::event::TaskReprioritised { priority: task::event::Priority::High, at: Utc::now() };
@@ -361,11 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn rows_are_dropped_when_their_documents_exceed_the_limit() {
-        let servers = TestServers::start().await.unwrap();
-        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
-        read_models.migrate().await.unwrap();
-        let session = read_models.session().await.unwrap();
-        let schemas = generation::active(session.client()).await.unwrap();
+        let (_servers, session, schemas) = tables().await;
         // Written.
         let mut fold = Fold::for_models(|_| true);
         let mut sizes = Vec::new();

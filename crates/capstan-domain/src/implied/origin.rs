@@ -27,68 +27,6 @@ fn parent() -> Option<TaskId> {
     said(|said| said.parent)
 }
 
-/// The schedule: the fields behind it follow from it.
-pub(crate) mod schedule_id {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
-
-    fn note(schedule_id: &Option<String>) {
-        say(|said| said.schedule_id.clone_from(schedule_id));
-    }
-
-    pub(crate) fn serialize<S: Serializer>(value: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
-        note(value);
-        value.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<String>, D::Error> {
-        let value = Option::deserialize(deserializer)?;
-        note(&value);
-        Ok(value)
-    }
-}
-
-/// The parent: the fields behind it follow from it.
-pub(crate) mod parent_task {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, TaskId, say};
-
-    pub(crate) fn serialize<S: Serializer>(value: &Option<TaskId>, serializer: S) -> Result<S::Ok, S::Error> {
-        say(|said| said.parent = *value);
-        value.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<TaskId>, D::Error> {
-        let value = Option::deserialize(deserializer)?;
-        say(|said| said.parent = value);
-        Ok(value)
-    }
-}
-
-/// What a caller triggered is named after its task; the occasion of a tick is written.
-pub(crate) mod occasion {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
-
-    fn note(occasion: &Option<String>) {
-        say(|said| said.occasion.clone_from(occasion));
-    }
-
-    pub(crate) fn serialize<S: Serializer>(value: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
-        note(value);
-        value.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<String>, D::Error> {
-        let value = Option::deserialize(deserializer)?;
-        note(&value);
-        Ok(value)
-    }
-}
-
 fn triggered() -> Option<String> {
     schedule().zip(this_task()).map(|(_, task)| firing::triggered(task))
 }

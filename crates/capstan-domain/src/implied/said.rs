@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::context::{SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
-use crate::id::{AgentId, BindingId, BlockerId, InputId, RunId, ToolCallId};
+use crate::id::{AgentId, BindingId, BlockerId, InputId, RunId, TaskId, ToolCallId};
 use crate::task::event::{AttemptOutcome, ItemDecision, Opening, RunCause, RunStatus, Verdict};
 
 /// Declares the functions of a field that says something: it is written as always, and noted.
@@ -62,6 +62,12 @@ noting! {
     /// The workspace that holds a channel, whose stream is in none.
     tenant(value: String) |said| said.tenant = Some(value.clone());
     batch(value: String) |said| said.batch = Some(value.clone());
+    /// The schedule: the fields behind it follow from it.
+    schedule_id(value: Option<String>) |said| said.schedule_id.clone_from(value);
+    /// The parent: the fields behind it follow from it.
+    parent_task(value: Option<TaskId>) |said| said.parent = *value;
+    /// What a caller triggered is named after its task; the occasion of a tick is written.
+    occasion(value: Option<String>) |said| said.occasion.clone_from(value);
     /// The number of a blocker within its task, which names it.
     revision(value: u32) |said| said.revision = Some(*value);
 }
