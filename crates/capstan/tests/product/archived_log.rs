@@ -22,6 +22,18 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     let id = first["task"]["id"].as_str().unwrap().to_owned();
     let before = product.task_in(&id, "done").await?;
     let agent = product.get("agents/demo").await?;
+    // As many levels as a body may have lie deeper in a row, in a state, and in the commit that carries it forward.
+    let nested = (0..61).fold(json!({}), |inner, _| json!({ "n": inner }));
+    let deep = json!({
+        "agent_key": "deep", "name": "x".repeat(256), "config": { "runner": "process", "nested": nested },
+    });
+    let (status, made) = product.send(Method::POST, "agents", &deep).await?;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let deep = product.get("agents/deep").await?;
+    assert_eq!(deep["config"]["nested"], nested, "{deep}");
+    let (_, by_deep) =
+        product.send(Method::POST, "tasks", &json!({ "agent_id": "deep", "message": "a" })).await?;
+    product.task_in(by_deep["task"]["id"].as_str().unwrap(), "done").await?;
     // What is not asked for, or too young, stays.
     let nothing = log(&["archive", "--through", "1000000"]).await?;
     ensure!(nothing.contains("nothing to archive"), "{nothing}");
@@ -50,6 +62,8 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
         assert_eq!(without_version(task), without_version(before.clone()));
         let now = product.get("agents/demo").await?;
         assert_eq!(without_version(now), without_version(agent.clone()));
+        let now = product.get("agents/deep").await?;
+        assert_eq!(without_version(now), without_version(deep.clone()));
         let history = product.get(&format!("tasks/{id}/history")).await?;
         assert_eq!(history["items"][0]["event"], "carried-forward", "{history}");
         assert_eq!(history["items"][0]["data"], json!({}));
@@ -68,6 +82,11 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     is_as_before(&product).await?;
     // The session goes on, and the agent has its configuration.
     let next = json!({ "agent_id": "demo", "message": "next", "session_key": "mail" });
+    let (status, next) = product.send(Method::POST, "tasks", &next).await?;
+    assert_eq!(status, StatusCode::ACCEPTED, "{next}");
+    product.task_in(next["task"]["id"].as_str().unwrap(), "done").await?;
+
+    let next = json!({ "agent_id": "deep", "message": "next" });
     let (status, next) = product.send(Method::POST, "tasks", &next).await?;
     assert_eq!(status, StatusCode::ACCEPTED, "{next}");
     product.task_in(next["task"]["id"].as_str().unwrap(), "done").await?;
