@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::Faults;
 use crate::choice::unsupported;
-use crate::limits::{self, NAME_BYTES_MAX, TOOLS_MAX};
+use crate::limits::{self, NAME_BYTES_MAX};
 use crate::stored::json_bytes;
 
 mod prompt;
@@ -55,13 +55,10 @@ impl AgentConfig {
             limits::check(&pointer, config.get(key).and_then(Value::as_str), NAME_BYTES_MAX, faults);
         }
         // Each acceptance has them.
-        let tools = config.get("allowed_tools").and_then(Value::as_array);
-        let are_few = tools.is_none_or(|tools| {
-            let is_short = |tool: &Value| tool.as_str().is_none_or(|tool| tool.len() <= NAME_BYTES_MAX);
-            tools.len() <= TOOLS_MAX && tools.iter().all(is_short)
-        });
-        let limit = format_args!("must be at most {TOOLS_MAX} names of at most {NAME_BYTES_MAX} bytes");
-        faults.require(are_few, "/config/allowed_tools", limit);
+        if let Some(tools) = config.get("allowed_tools").and_then(Value::as_array) {
+            let names = tools.iter().map(|tool| tool.as_str().unwrap_or_default());
+            limits::check_names("/config/allowed_tools", names, faults);
+        }
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::trim).unwrap_or_default();
         let (mut runner, mut provider) = (text("runner").to_lowercase(), text("provider").to_lowercase());
         let model = text("model");

@@ -34,3 +34,14 @@ pub(crate) fn check_json(pointer: &str, value: &impl Serialize, bytes_max: usize
         format_args!("must be at most {bytes_max} bytes"),
     );
 }
+
+/// Notes a list of names that is too long, or one of its names.
+pub fn check_names<'a>(pointer: &str, names: impl ExactSizeIterator<Item = &'a str>, faults: &mut Faults) {
+    let are_few = names.len() <= TOOLS_MAX;
+    let is_short = |name: &str| name.len() <= NAME_BYTES_MAX;
+    faults.require(
+        are_few && names.into_iter().all(is_short),
+        pointer,
+        format_args!("must be at most {TOOLS_MAX} names of at most {NAME_BYTES_MAX} bytes"),
+    );
+}

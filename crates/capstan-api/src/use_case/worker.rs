@@ -5,7 +5,7 @@ use std::time::Duration;
 use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Unconditional};
 use capstan_contract::lease::{ANSWER_BYTES_MAX, LeasedAttempt, SLOTS_MAX, WAIT_MS_MAX};
 use capstan_domain::Faults;
-use capstan_domain::limits::{LABELS_BYTES_MAX, NAME_BYTES_MAX, TOOLS_MAX};
+use capstan_domain::limits::{self, LABELS_BYTES_MAX, NAME_BYTES_MAX};
 use capstan_domain::policy::{RUNTIME_TYPES, WORKSPACE_ACCESSES};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -48,9 +48,7 @@ fn faults_of(worker: &RegisterWorker) -> Faults {
     faults.require(!worker.name.trim().is_empty(), "/name", "name is required");
     faults.at_most("/name", &worker.name, NAME_BYTES_MAX);
     for (pointer, names) in [("/pools", &worker.pools), ("/capabilities/tools", &worker.capabilities.tools)] {
-        let are_short = names.len() <= TOOLS_MAX && names.iter().all(|name| name.len() <= NAME_BYTES_MAX);
-        let limit = format_args!("must be at most {TOOLS_MAX} names of at most {NAME_BYTES_MAX} bytes");
-        faults.require(are_short, pointer, limit);
+        limits::check_names(pointer, names.iter().map(String::as_str), &mut faults);
     }
     let labels = worker.labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     let limit = format_args!("must be at most {LABELS_BYTES_MAX} bytes");

@@ -1,13 +1,19 @@
 //! What follows from the origin of a task: the schedule whose tick made it, or the task it is a part of. An acceptance names
 //! the origin once, before the fields that repeat it; the subtasks of a run follow from the run and their places.
 
-#![expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+#![expect(
+    clippy::ptr_arg,
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields by reference"
+)]
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::context::{is_stored, said, say, this_task, unsaid};
+use super::said::{noting, repeated};
 use super::{entity, run};
 use crate::id::TaskId;
 use crate::schedule::firing;
@@ -47,26 +53,17 @@ pub(crate) fn is_triggered_occasion(value: &Option<String>) -> bool {
     is_left_out
 }
 
-/// Notes the message of a scheduled task, whose label follows from it.
-pub(crate) mod scheduled_message {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, firing, say, schedule};
-
-    fn note(message: &str) {
-        if schedule().is_some() {
-            say(|said| said.label = Some(firing::label(message)));
+noting! {
+    /// The message of a task: the label of a scheduled one follows from it.
+    scheduled_message(value: String) |said| {
+        if said.schedule_id.is_some() {
+            said.label = Some(firing::label(value));
         }
-    }
-
-    pub(crate) fn serialize<S: Serializer>(value: &String, serializer: S) -> Result<S::Ok, S::Error> {
-        note(value);
-        value.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-        let value = String::deserialize(deserializer)?;
-        note(&value);
-        Ok(value)
-    }
+    };
+    /// The place of a subtask among those of its commit.
+    place(value: u32) |said| said.subtask = Some(*value);
+    /// The prompt of a subtask, which every subtask has: it counts them.
+    counted_prompt(_value: String) |said| said.subtasks = said.subtasks.saturating_add(1);
 }
 
 /// A session of its own has the id of the task, or the name of the occasion.
@@ -84,20 +81,7 @@ pub(crate) fn is_session(value: &str) -> bool {
     }
 }
 
-/// Declares the functions of an optional field that follows from the origin.
-macro_rules! following {
-    ($($name:ident, $is_name:ident: $type:ty = $value:expr;)*) => {$(
-        pub(crate) fn $name() -> $type {
-            $value
-        }
-
-        pub(crate) fn $is_name(value: &$type) -> bool {
-            *value == if is_stored() { $name() } else { <$type>::default() }
-        }
-    )*};
-}
-
-following! {
+repeated! {
     lane, is_lane: Option<String> = match (schedule(), parent().and(this_task())) {
         (Some(schedule), _) => Some(firing::lane(&schedule)),
         (None, Some(task)) => Some(subtasks::lane(task)),
@@ -115,49 +99,10 @@ following! {
     depth, is_depth: u32 = parent().map_or(0, |_| 1);
 }
 
-/// The place of a subtask among those of its commit.
-pub(crate) mod place {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
-
-    pub(super) fn note(index: u32) {
-        say(|said| said.subtask = Some(index));
-    }
-
-    pub(crate) fn serialize<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
-        note(*value);
-        value.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-        let value = u32::deserialize(deserializer)?;
-        note(value);
-        Ok(value)
-    }
-}
-
-/// The prompt of a subtask, which every subtask has: it counts them.
-pub(crate) mod counted_prompt {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, say};
-
-    fn count() {
-        say(|said| said.subtasks = said.subtasks.saturating_add(1));
-    }
-
-    pub(crate) fn serialize<S: Serializer>(value: &String, serializer: S) -> Result<S::Ok, S::Error> {
-        count();
-        value.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-        count();
-        String::deserialize(deserializer)
-    }
-}
-
 /// Notes the place, as its field would. An absent field is filled in when the subtask has been counted.
 pub(crate) fn next_place() -> u32 {
     let place = said(|said| said.subtasks.checked_sub(1)).unwrap_or_else(|| unsaid(0));
-    place::note(place);
+    say(|said| said.subtask = Some(place));
     place
 }
 
@@ -165,7 +110,7 @@ pub(crate) fn next_place() -> u32 {
 pub(crate) fn is_next_place(value: &u32) -> bool {
     let is_next = said(|said| Some(said.subtasks)) == Some(*value);
     if is_next {
-        place::note(*value);
+        say(|said| said.subtask = Some(*value));
     }
     is_next
 }

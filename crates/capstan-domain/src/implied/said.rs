@@ -35,6 +35,8 @@ macro_rules! noting {
     )*};
 }
 
+pub(super) use noting;
+
 noting! {
     /// The message of an input, before its other fields.
     message(value: String) |said| {
@@ -85,6 +87,8 @@ macro_rules! repeated {
         }
     )*};
 }
+
+pub(super) use repeated;
 
 repeated! {
     exit_code, is_exit_code: Option<i32> = said(|said| said.exit_code);

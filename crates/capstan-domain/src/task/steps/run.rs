@@ -115,8 +115,9 @@ fn delivering(
     at: DateTime<Utc>,
 ) -> RunRequested {
     let run = request(task, cause, opening, at);
-    let already = task.requested_prompt(&run).map_or(task.accepted.message.len(), |prompt| prompt.len());
-    let batch = next_batch(task, newest, (opening != Opening::Nothing).then_some(already));
+    let already = (opening != Opening::Nothing)
+        .then(|| task.requested_prompt(&run).map_or(task.accepted.message.len(), |prompt| prompt.len()));
+    let batch = next_batch(task, newest, already);
     RunRequested { input_ids: batch.into_iter().map(|text| text.input_id).collect(), ..run }
 }
 
