@@ -251,12 +251,9 @@ impl LeaderLoop {
         let deciders = self.dependencies.deciders.clone();
         match effect {
             Effect::Execute(order) => {
-                let loads = (!order.is_waited_for()).then(|| Arc::clone(&self.loads));
+                let loads = Arc::clone(&self.loads);
                 self.under_way.spawn(async move {
-                    if let Some(loads) = loads {
-                        orders::prepare(&deciders.tasks, &order, &loads).await;
-                    }
-                    let settled = orders::execute(&deciders.tasks, &order).await;
+                    let settled = orders::execute(&deciders.tasks, &order, &loads).await;
                     Completed::Order(Box::new(order), settled)
                 });
             }

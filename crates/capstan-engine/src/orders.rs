@@ -14,23 +14,16 @@ use crate::process::{ClassOrder, ClassSettled, Loaded, Order, Settled};
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
-/// Loads the task of an order into memory, among few others.
-pub(crate) async fn prepare(tasks: &Tasks, order: &Order, loads: &Semaphore) {
-    let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &order.key.task_id.to_string()) else {
-        return;
-    };
-    if !tasks.knows(&stream) {
-        let _permit = loads.acquire().await;
-        // The order meets the same failure and tells it.
-        let _ = tasks.load(&stream).await;
-    }
-}
-
-/// Sends a command to a task.
-pub(crate) async fn execute(tasks: &Tasks, order: &Order) -> Settled {
+/// Sends a command to a task. One that no worker waits for loads its task among few others.
+pub(crate) async fn execute(tasks: &Tasks, order: &Order, loads: &Semaphore) -> Settled {
     let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &order.key.task_id.to_string()) else {
         return Settled::Failed { is_retryable: false };
     };
+    if !order.is_waited_for() && !tasks.knows(&stream) {
+        let _permit = loads.acquire().await;
+        // The command meets the same failure and tells it.
+        let _ = tasks.load(&stream).await;
+    }
     let context = CommandContext {
         expected_version: order.expected_version,
         ..CommandContext::new(order.command_id, order.name, Actor::Engine, order.command.at)
