@@ -119,14 +119,14 @@ where
     B: Beside,
 {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    if document::levels(body) > LEVELS_MAX {
-        let text = format!("objects and lists may be {LEVELS_MAX} levels deep; there are more");
-        return Err(Problem::new(Code::MalformedRequest, text));
+    let scanned = document::scan(body);
+    if scanned.levels > LEVELS_MAX {
+        return Err(Problem::new(Code::MalformedRequest, too_deep()));
     }
     let given = given::<T, B>(outer);
     let outer = &*given;
     let is_unreadable = outer.iter().any(|field| field.fault.is_some());
-    if is_unreadable || !document::integers_beyond_64_bits(body).is_empty() {
+    if is_unreadable || !scanned.integers.is_empty() {
         return Err(faults::all::<T, B>(outer, body, known, None));
     }
     let mut undeclared = false;
@@ -203,11 +203,16 @@ fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
+fn too_deep() -> String {
+    format!("objects and lists may be {LEVELS_MAX} levels deep; there are more")
+}
+
 /// A body that is not one JSON value, or one that no reader takes.
 pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     let what = match what {
+        "recursion limit exceeded" => too_deep(),
         "number out of range" => "a number is beyond the range of 64-bit floats".to_owned(),
         what => format!("the body is not JSON: {what}"),
     };

@@ -15,7 +15,7 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn read(json: &[u8]) -> Result<Self, serde_json::Error> {
-        let integers = integers_beyond_64_bits(json);
+        let integers = scan(json).integers;
         let mut faults = Faults { integers, ..Faults::default() };
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         let value = Node(&mut faults).deserialize(&mut deserializer)?;
@@ -24,41 +24,36 @@ impl Document {
     }
 }
 
-/// Levels of objects and lists in each other, as far as the text is JSON.
-pub(super) fn levels(json: &[u8]) -> usize {
-    let (mut level, mut deepest) = (0_usize, 0);
+/// What one pass over a text tells, as far as it is JSON.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Levels of objects and lists in each other.
+    pub(super) levels: usize,
+    /// The integers that neither an `i64` nor a `u64` holds, by their places among all numbers of the text.
+    pub(super) integers: Vec<usize>,
+}
+
+pub(super) fn scan(json: &[u8]) -> Scanned {
+    let (mut scanned, mut level, mut numbers) = (Scanned::default(), 0_usize, 0);
     let mut rest = json;
     while let [byte, after @ ..] = rest {
         rest = match byte {
             b'"' => after_text(after),
             b'{' | b'[' => {
                 level += 1;
-                deepest = deepest.max(level);
+                scanned.levels = scanned.levels.max(level);
                 after
             }
             b'}' | b']' => {
                 level = level.saturating_sub(1);
                 after
             }
-            _ => after,
-        };
-    }
-    deepest
-}
-
-/// The integers that neither an `i64` nor a `u64` holds, by their places among all numbers of the text.
-pub(super) fn integers_beyond_64_bits(json: &[u8]) -> Vec<usize> {
-    let (mut found, mut numbers) = (Vec::new(), 0);
-    let mut rest = json;
-    while let [byte, after @ ..] = rest {
-        rest = match byte {
-            b'"' => after_text(after),
             b'-' | b'0'..=b'9' => {
                 let is_of_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
                 let len = rest.iter().take_while(|byte| is_of_number(byte)).count();
                 let (number, after) = rest.split_at(len);
                 if is_beyond_64_bits(number) {
-                    found.push(numbers);
+                    scanned.integers.push(numbers);
                 }
                 numbers += 1;
                 after
@@ -66,7 +61,7 @@ pub(super) fn integers_beyond_64_bits(json: &[u8]) -> Vec<usize> {
             _ => after,
         };
     }
-    found
+    scanned
 }
 
 /// The rest of a JSON text after a string whose first quotation mark has been read.
@@ -204,7 +199,7 @@ mod tests {
     #[test]
     fn a_text_that_is_not_json_ends_the_search_for_integers() {
         for json in [&b"\""[..], b"\"\\", b"\"\\\"", b"-", b"1e", b"\xff99", b""] {
-            integers_beyond_64_bits(json);
+            scan(json);
         }
     }
 }
