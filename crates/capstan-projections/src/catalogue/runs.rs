@@ -272,17 +272,30 @@ fn begin(requested: &RunRequested, accepted: &TaskAccepted) -> RunRow {
         task_id: Some(accepted.task_id),
         agent_id: Some(accepted.agent_id),
         session_id: Some(accepted.session_id.clone()),
-        status: RunStatus::Accepted,
-        attempts: Vec::new(),
-        exit_code: None,
-        error: None,
-        result: None,
-        usage: Usage::default(),
-        started_at: None,
-        ended_at: None,
-        created_at: requested.queued_at,
-        updated_at: requested.queued_at,
         resumed_from_run_id: requested.resumed_from_run_id,
+        ..RunRow::waiting_since(requested.queued_at)
+    }
+}
+
+impl RunRow {
+    /// A run without attempts.
+    fn waiting_since(queued_at: DateTime<Utc>) -> Self {
+        Self {
+            task_id: None,
+            agent_id: None,
+            session_id: None,
+            status: RunStatus::Accepted,
+            attempts: Vec::new(),
+            exit_code: None,
+            error: None,
+            result: None,
+            usage: Usage::default(),
+            started_at: None,
+            ended_at: None,
+            created_at: queued_at,
+            updated_at: queued_at,
+            resumed_from_run_id: None,
+        }
     }
 }
 
@@ -339,22 +352,7 @@ mod tests {
         let attempt = |epoch| AttemptId { workspace: "dev".into(), task: TaskId(Uuid::nil()), epoch };
         let run_id = RunId(Uuid::nil());
         let now = DateTime::<Utc>::UNIX_EPOCH;
-        let mut row = RunRow {
-            task_id: None,
-            agent_id: None,
-            session_id: None,
-            status: RunStatus::Accepted,
-            attempts: Vec::new(),
-            exit_code: None,
-            error: None,
-            result: None,
-            usage: Usage::default(),
-            started_at: None,
-            ended_at: None,
-            created_at: now,
-            updated_at: now,
-            resumed_from_run_id: None,
-        };
+        let mut row = RunRow::waiting_since(now);
         for number in 1..=1000 {
             let leased = AttemptLeased {
                 attempt_id: attempt(number),
