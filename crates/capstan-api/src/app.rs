@@ -2,6 +2,7 @@
 
 pub(crate) mod dispatchers;
 mod known_workspaces;
+mod past_configs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::use_case::read::Reads;
 use crate::use_case::readiness::Check;
 use dispatchers::Dispatchers;
 use known_workspaces::KnownWorkspaces;
+use past_configs::PastConfigs;
 
 /// Limits and settings of the api.
 #[derive(Clone, Debug)]
@@ -128,6 +130,7 @@ pub struct App {
     pub(crate) stopping: CancellationToken,
     pub(crate) config: ApiConfig,
     pub(crate) known: KnownWorkspaces,
+    pub(crate) past_configs: PastConfigs,
 }
 
 impl App {
@@ -149,6 +152,7 @@ impl App {
             stopping: parts.stopping,
             config: parts.config,
             known: KnownWorkspaces::default(),
+            past_configs: PastConfigs::default(),
         })
     }
 }

@@ -54,7 +54,6 @@ impl AgentConfig {
             let pointer = format!("/config/{key}");
             limits::check(&pointer, config.get(key).and_then(Value::as_str), NAME_BYTES_MAX, faults);
         }
-        // Each acceptance has them.
         if let Some(tools) = config.get("allowed_tools").and_then(Value::as_array) {
             let names = tools.iter().map(|tool| tool.as_str().unwrap_or_default());
             limits::check_names("/config/allowed_tools", names, faults);
@@ -107,6 +106,12 @@ impl AgentConfig {
             briefed.insert("system_prompt".into(), prompt.into());
         }
         briefed
+    }
+
+    /// The tools that need no approval under `ask: on-miss`.
+    pub fn allowed_tools(config: &Map<String, Value>) -> impl Iterator<Item = &str> {
+        let tools = config.get("allowed_tools").and_then(Value::as_array);
+        tools.into_iter().flatten().filter_map(Value::as_str)
     }
 
     /// Merges changed keys into a configuration without normalising it again; null removes a key.

@@ -1,5 +1,7 @@
 //! The configurations an agent had: by version, for workers and for readers of its tasks.
 
+use std::sync::Arc;
+
 use capstan_contract::AgentCodec;
 use capstan_contract::lease::LeasedAttempt;
 use capstan_contract::query::{GetAgentConfig, Wait};
@@ -8,6 +10,7 @@ use capstan_domain::agent::{State, config_in};
 use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::id::AgentId;
 use capstan_domain::redaction::redact;
+use capstan_domain::task::event::TaskAccepted;
 use capstan_envelope::{Position, UnreadableCommit, Workspace};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -45,23 +48,52 @@ impl Answer for GetAgentConfig {
 /// Gives the attempt the configuration its task was accepted with, as the worker gets it.
 pub(super) async fn complete(app: &App, attempt: &mut LeasedAttempt) -> Result<(), Problem> {
     let workspace = Workspace::new(&attempt.workspace).map_err(|_| Problem::not_found("workspace"))?;
-    let version = attempt.agent_config_version;
-    let known = app.dispatch.agents.load(&streams::agent(&workspace, attempt.agent_id)?).await?;
-    let config = match known.state.config_of(version) {
-        Some(config) => config.clone(),
-        None => numbered(app, &workspace, attempt.agent_id, version).await?.ok_or_else(|| lost(attempt))?,
-    };
-    attempt.agent_config = AgentConfig::briefed(&config);
+    let (agent_id, version) = (attempt.agent_id, attempt.agent_config_version);
+    let briefed = of_task(app, &workspace, agent_id, version, AgentConfig::briefed).await?;
+    let lost = || Problem::new(Code::InternalError, "the configuration of the agent is not in the log");
+    attempt.agent_config = briefed.ok_or_else(lost)?;
     Ok(())
 }
 
-/// The log does not hold what an acceptance in it refers to.
-fn lost(attempt: &LeasedAttempt) -> Problem {
-    tracing::error!(
-        agent.id = %attempt.agent_id, task.id = %attempt.task_id, version = attempt.agent_config_version,
-        "the log does not hold the configuration of a task's agent"
-    );
-    Problem::new(Code::InternalError, "the configuration of the agent is not in the log")
+/// True when the configuration the task was accepted with lists the tool under `allowed_tools`. One that is not in the log
+/// lists nothing.
+pub(super) async fn lists(
+    app: &App,
+    workspace: &Workspace,
+    task: &TaskAccepted,
+    tool: &str,
+) -> Result<bool, Problem> {
+    let listed =
+        |config: &Map<String, Value>| AgentConfig::allowed_tools(config).any(|listed| listed == tool);
+    let found = of_task(app, workspace, task.agent_id, task.agent_config_version, listed).await?;
+    Ok(found.unwrap_or(false))
+}
+
+/// What `read` takes of the configuration of this number, which a task in the log refers to: of the agent as it is in memory,
+/// else of a past one.
+async fn of_task<T>(
+    app: &App,
+    workspace: &Workspace,
+    agent_id: AgentId,
+    version: u64,
+    read: impl FnOnce(&Map<String, Value>) -> T,
+) -> Result<Option<T>, Problem> {
+    let stream = streams::agent(workspace, agent_id)?;
+    let known = app.dispatch.agents.load(&stream).await?;
+    if let Some(config) = known.state.config_of(version) {
+        return Ok(Some(read(config)));
+    }
+    if let Some(config) = app.past_configs.get(&stream, version) {
+        return Ok(Some(read(&config)));
+    }
+    let Some(config) = numbered(app, workspace, agent_id, version).await?.map(Arc::new) else {
+        tracing::error!(
+            agent.id = %agent_id, version, "the log does not hold the configuration of a task's agent"
+        );
+        return Ok(None);
+    };
+    app.past_configs.put(stream, version, &config);
+    Ok(Some(read(&config)))
 }
 
 /// The configuration of this number, from the agent's stream.

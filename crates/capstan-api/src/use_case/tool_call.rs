@@ -10,15 +10,15 @@ use capstan_contract::command::{
 };
 use capstan_contract::lease::{Decision, ToolClaim, ToolDecision};
 use capstan_domain::task::event::{ToolExecutor, ToolOutcome};
-use capstan_domain::task::tool_call::{Gate, gate};
+use capstan_domain::task::tool_call::{Gate, asks_for_what_is_not_listed, gate};
 use capstan_domain::task::{Command, Event, command};
 use capstan_domain::workspace::Settings;
 use capstan_engine::WorkerStatus;
 use capstan_envelope::{Actor, Workspace};
 
-use super::streams;
 use super::worker::poll;
 use super::worker_call::{Calling, WorkerCall};
+use super::{agent_config, streams};
 use crate::App;
 use crate::answered::Answered;
 use crate::call::CommandKey;
@@ -73,9 +73,14 @@ impl WorkerCall for CheckToolCall {
             attempt_id: fence.attempt_id.clone(),
             approval_policy: settings.approval_policy,
             is_disabled: settings.disabled_tools.contains(self.tool.trim()),
+            is_listed: false,
             executor: None,
         };
         let loaded = app.dispatch.tasks.load(&fence.stream).await?;
+        if let Some(task) = loaded.state.as_deref().filter(|task| asks_for_what_is_not_listed(task)) {
+            let tool = self.tool.trim();
+            check.is_listed = agent_config::lists(app, &fence.workspace, &task.accepted, tool).await?;
+        }
         // Looking for a worker that could execute it costs time: only for a call that will be kept.
         if loaded.state.as_deref().is_some_and(|task| gate(task, &check, fence.at()) == Ok(Gate::Defer)) {
             check.executor = executor(app, &fence.workspace, &settings, self.tool.trim()).await;

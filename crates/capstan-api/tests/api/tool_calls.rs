@@ -75,6 +75,33 @@ async fn the_workspaces_rules_hold_at_once() {
     assert_eq!(check(&api, &lease, "gmail.send", json!({})).await["decision"], "deferred");
 }
 
+/// Those of the configuration the task was accepted with, whatever the agent's became.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_on_miss_only_the_listed_tools_pass_without_a_question() {
+    let api = Api::start().await;
+    let accepted = async || {
+        let body = json!({ "agent_id": "demo", "message": "write", "policy": { "ask": "on-miss" } });
+        let answer = api.post("/v1/workspaces/dev/tasks", body).await.expect(202);
+        api.lease(answer["task"]["id"].as_str().unwrap()).await
+    };
+    let listing = async |tools: Value| {
+        let body = json!({ "config": { "allowed_tools": tools } }).to_string();
+        api.send(api.request("PATCH", "/v1/workspaces/dev/agents/demo").body(body)).await.expect(200);
+    };
+    listing(json!(["crm.write"])).await;
+    let first = accepted().await;
+    assert_eq!(check(&api, &first, "crm.write", json!({})).await["decision"], "allow");
+    listing(json!(["slack.post"])).await;
+    let second = accepted().await;
+    for (lease, listed, asked) in [(first, "crm.write", "slack.post"), (second, "slack.post", "crm.write")] {
+        // Found in the agent's stream, and then in memory.
+        for _ in 0..2 {
+            assert_eq!(check(&api, &lease, listed, json!({})).await["decision"], "allow");
+        }
+        assert_eq!(check(&api, &lease, asked, json!({})).await["decision"], "deferred");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_call_with_an_executor_keeps_the_task_waiting_and_says_so() {
     let api = Api::start().await;

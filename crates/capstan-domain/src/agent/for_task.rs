@@ -34,20 +34,15 @@ pub struct TaskSettings {
     pub model: Option<String>,
     /// The pool of workers that may execute it; any when absent.
     pub pool: Option<String>,
-    /// Tools that need no approval under `ask: on-miss`.
-    pub allowed_tools: Vec<String>,
 }
 
 impl TaskSettings {
     fn new(config: &Map<String, Value>) -> Self {
         let text = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
-        let tools = config.get("allowed_tools").and_then(Value::as_array);
-        let tools = tools.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
         Self {
             provider: text("provider"),
             model: text("model"),
             pool: text("pool").map(|pool| pool.trim().to_owned()).filter(|pool| !pool.is_empty()),
-            allowed_tools: tools.collect(),
         }
     }
 }
@@ -148,12 +143,12 @@ mod tests {
 
     #[test]
     fn only_another_configuration_is_a_new_version() {
-        let config = json!({ "runner": "process", "pool": " gpu ", "allowed_tools": ["a"] });
+        let config = json!({ "runner": "process", "pool": " gpu " });
         let created = || create("demo", "Demo", config.clone());
         let first = after(vec![created()]);
         assert_eq!(first.config_version, 1);
         let settings = first.for_task().unwrap().settings;
-        assert_eq!((settings.pool.as_deref(), settings.allowed_tools), (Some("gpu"), vec!["a".to_owned()]));
+        assert_eq!(settings.pool.as_deref(), Some("gpu"));
 
         let renamed = after(vec![created(), update(json!({ "agent_id": "demo", "name": "Other" }))]);
         assert_eq!(renamed.config_version, 1);

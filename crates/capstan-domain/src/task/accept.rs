@@ -166,7 +166,7 @@ fn frozen(
     let command = &accept.command;
     let given = |text: &Option<String>| non_blank(text.as_deref());
     let lane = given(&command.lane);
-    let TaskSettings { provider, model, pool, allowed_tools } = accept.agent.settings.clone();
+    let TaskSettings { provider, model, pool } = accept.agent.settings.clone();
     TaskAccepted {
         task_id: accept.task_id,
         workspace: accept.agent.workspace.clone(),
@@ -177,7 +177,6 @@ fn frozen(
         provider,
         model,
         pool,
-        allowed_tools,
         message: message.to_owned(),
         session_id: given(&command.session_id).unwrap_or_else(|| accept.task_id.to_string()),
         session_key: given(&command.session_key),
@@ -291,7 +290,7 @@ mod tests {
     fn agent_configuration_is_frozen_at_acceptance() {
         let mut command = accept();
         command.agent = AgentForTask::from(agent::Created {
-            config: json!({ "provider": "claude", "model": "m-1", "pool": "gpu", "allowed_tools": ["a"] })
+            config: json!({ "provider": "claude", "model": "m-1", "pool": "gpu" })
                 .as_object()
                 .cloned()
                 .unwrap_or_default(),
@@ -305,7 +304,6 @@ mod tests {
                 (Some("claude"), Some("m-1"), Some("gpu"))
             );
             assert_eq!(accepted.agent_config_version, config_version);
-            assert_eq!(*accepted.allowed_tools, ["a".to_owned()]);
         });
     }
 

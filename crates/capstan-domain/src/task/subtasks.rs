@@ -35,7 +35,6 @@ pub fn acceptance(parent: &Task, subtask: &Subtask) -> Accept {
             provider: accepted.provider.clone(),
             model: accepted.model.clone(),
             pool: accepted.pool.clone(),
-            allowed_tools: accepted.allowed_tools.clone(),
         },
     };
     let command = AcceptAgentCommand {

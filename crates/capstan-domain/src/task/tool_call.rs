@@ -44,6 +44,9 @@ const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of a tool, in bytes.
 const TOOL_BYTES_MAX: usize = 256;
+/// The policy `ask` under which the configuration of the agent says which tools need no approval.
+const ON_MISS: &str = "on-miss";
+
 /// The answer of the gate to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -112,7 +115,7 @@ pub fn gate(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Gate, R
 fn asks(task: &Task, tool: &str, check: &ToolCheck) -> bool {
     match task.accepted.policy.ask.as_str() {
         "off" => {}
-        "on-miss" => return !is_listed(task, tool),
+        ON_MISS => return !check.is_listed,
         // `always`, and any word of a later release: asking is the safe reading.
         _ => return true,
     }
@@ -124,9 +127,9 @@ fn asks(task: &Task, tool: &str, check: &ToolCheck) -> bool {
         }
 }
 
-/// True when the agent's configuration lists the tool under `allowed_tools`.
-fn is_listed(task: &Task, tool: &str) -> bool {
-    task.accepted.allowed_tools.iter().any(|listed| listed == tool)
+/// True when the gate asks for the tools that the configuration of the task's agent does not list, and for no others.
+pub fn asks_for_what_is_not_listed(task: &Task) -> bool {
+    task.accepted.policy.ask == ON_MISS
 }
 
 pub(super) fn check(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {

@@ -472,6 +472,7 @@ fn command(
                     ApprovalPolicy::Ask
                 },
                 is_disabled: wild,
+                is_listed: b % 3 == 0,
                 executor: [None, Some(ToolExecutor::Http)][usize::from(b % 2)],
             }))
             .at(at)

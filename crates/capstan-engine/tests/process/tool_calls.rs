@@ -56,6 +56,7 @@ fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, Attemp
         attempt_id: attempt.clone(),
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
+        is_listed: false,
         executor,
     };
     bench.send(&key, &Command::CheckToolCall(Box::new(check)).at(bench.now));

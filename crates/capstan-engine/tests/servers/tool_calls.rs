@@ -38,6 +38,7 @@ async fn kept(office: &Office, endpoint: &Endpoint) -> StreamKey {
         attempt_id: attempt.attempt_id,
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
+        is_listed: false,
         executor: Some(ToolExecutor::Http),
     };
     office.send(&key, Command::CheckToolCall(Box::new(check))).await;

@@ -59,6 +59,9 @@ pub struct ToolCheck {
     pub approval_policy: ApprovalPolicy,
     /// True when the workspace forbids the tool.
     pub is_disabled: bool,
+    /// True when the agent's configuration lists the tool under `allowed_tools`; asked for under `ask: on-miss` alone, see
+    /// [`asks_for_what_is_not_listed`](crate::task::tool_call::asks_for_what_is_not_listed).
+    pub is_listed: bool,
     /// The executor that is available once the call is approved.
     pub executor: Option<ToolExecutor>,
 }

@@ -46,9 +46,6 @@ pub struct TaskAccepted {
     pub agent_config_version: u64,
     /// The pool of workers that may execute it; any when absent.
     pub pool: Option<String>,
-    /// Tools that need no approval under `ask: on-miss`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allowed_tools: Vec<String>,
     /// Provider at acceptance.
     pub provider: Option<String>,
     /// Model at acceptance.
@@ -171,7 +168,6 @@ impl TaskAccepted {
             agent_key: _,
             agent_name: _,
             agent_config_version: _,
-            allowed_tools: _,
             provider: _,
             model: _,
             message: _,
@@ -200,7 +196,6 @@ impl TaskAccepted {
             agent_name: String::new(),
             agent_config_version: 0,
             pool: pool.clone(),
-            allowed_tools: Vec::new(),
             provider: None,
             model: None,
             message: String::new(),

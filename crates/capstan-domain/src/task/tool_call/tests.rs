@@ -24,6 +24,7 @@ fn checked(tool: &str, arguments: Value) -> ToolCheck {
         attempt_id: attempt(1),
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
+        is_listed: false,
         executor: Some(ToolExecutor::Http),
     }
 }
@@ -114,10 +115,9 @@ fn ending(command: EndToolCall) -> Requested<Command> {
     Command::EndToolCall(Box::new(command)).at(at(90))
 }
 
-fn under(ask: &str, allowed: &[&str]) -> Given<TaskDecider> {
+fn under(ask: &str) -> Given<TaskDecider> {
     let mut accept = accept();
     accept.command.policy = Some(RunPolicy { ask: ask.into(), ..RunPolicy::default() });
-    accept.agent.settings.allowed_tools = allowed.iter().map(|tool| (*tool).to_owned()).collect();
     given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and(start(1, 11))
 }
 
@@ -146,12 +146,13 @@ fn the_workspace_may_let_everything_pass_or_everything_but_email() {
 #[test]
 fn the_runs_own_rule_comes_before_the_workspaces() {
     let read = |tool: &str| ToolCheck { approval_policy: ApprovalPolicy::AutoApproveAll, ..reading(tool) };
-    assert_eq!(says(&under("always", &[]), &read("crm.read")), Gate::Defer);
-    let listed = || under("on-miss", &["crm.read"]);
-    assert_eq!(says(&listed(), &read("crm.read")), Gate::Allow(None));
-    assert_eq!(says(&listed(), &checked("crm.read", json!({}))), Gate::Allow(Some(ToolPermission::Policy)));
-    assert_eq!(says(&listed(), &read("crm.list")), Gate::Defer);
-    assert_eq!(says(&under("on-miss", &[]), &read("crm.read")), Gate::Defer, "no list is no leave");
+    let listed = |check: ToolCheck| ToolCheck { is_listed: true, ..check };
+    assert_eq!(says(&under("always"), &listed(read("crm.read"))), Gate::Defer);
+    let on_miss = || under("on-miss");
+    assert_eq!(says(&on_miss(), &listed(read("crm.read"))), Gate::Allow(None));
+    let write = listed(checked("crm.read", json!({})));
+    assert_eq!(says(&on_miss(), &write), Gate::Allow(Some(ToolPermission::Policy)));
+    assert_eq!(says(&on_miss(), &read("crm.read")), Gate::Defer, "no list is no leave");
 }
 
 #[test]
