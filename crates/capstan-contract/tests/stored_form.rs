@@ -228,7 +228,7 @@ fn an_answer_stands_once() {
     let (input, key) =
         (InputId::from_key(task(), "k"), Idempotency { key: "k".into(), fingerprint: "f".into() });
     let accepted = json!({
-        "input_id": input, "kind": "free_text", "message": "Yes.", "said": null, "action": null, "items": [],
+        "input_id": input, "seq": 40, "kind": "free_text", "message": "Yes.", "said": null, "action": null, "items": [],
         "blocker_id": blocker, "accepted_at": now(),
     });
     let resolution = json!({ "message": "Yes.", "by": "ann" });
@@ -236,7 +236,7 @@ fn an_answer_stands_once() {
         json!({ "blocker_id": blocker, "input_id": input, "resolution": resolution, "closed_at": now() });
     let run = json!({
         "run_id": RunId::for_task(task(), 12), "run_no": 12, "cause": "input", "opening": "nothing", "note": null,
-        "input_ids": [input],
+        "inputs": [40],
         "resumed_from_run_id": RunId::for_task(task(), 11), "queued_at": now(),
     });
     let events =
@@ -248,8 +248,41 @@ fn an_answer_stands_once() {
     let [accepted, closed, requested] = &data(&commit)[..] else { panic!("three events") };
     assert_eq!((accepted.get("input_id"), &accepted["blocker_id"]), (None, &json!(2)));
     assert_eq!(closed, &json!({ "status": "resolved", "resolution": {} }));
-    for field in ["note", "opening", "input_ids", "run_id", "resumed_from_run_id"] {
+    for field in ["note", "opening", "inputs", "run_id", "resumed_from_run_id"] {
         assert_eq!(requested.get(field), None, "{field} is stored");
+    }
+}
+
+#[test]
+fn what_the_system_reports_has_the_id_of_its_number_and_a_run_names_its_inputs_by_theirs() {
+    for source in ["tool_call", "subtasks", "deadline"] {
+        let accepted = json!({
+            "input_id": InputId::of_report(task(), 996), "seq": 996, "source": source, "kind": "free_text",
+            "message": "Done.", "said": null, "action": null, "items": [], "blocker_id": null, "accepted_at": now(),
+        });
+        let many: Vec<_> = (3..=996).collect();
+        let run = |inputs: &[u32]| {
+            let run = RunId::for_task(task(), 12);
+            event(
+                "run-requested",
+                &json!({ "run_id": run, "run_no": 12, "inputs": inputs, "queued_at": now() }),
+            )
+        };
+        // The number of a caller's input says nothing about its id.
+        let said = json!({ "seq": 1, "source": "caller" });
+        let events = [
+            event("input-accepted", &said),
+            event("input-accepted", &accepted),
+            run(&[996]),
+            event("input-accepted", &said),
+            run(&many),
+        ];
+        let commit = commit(Actor::Engine, &events);
+        assert_eq!(TaskCodec::decode(&commit).unwrap(), events);
+        let [caller, report, alone, _, together] = &data(&commit)[..] else { panic!("five events") };
+        assert!(caller.get("input_id").is_some(), "{caller}");
+        assert_eq!((report.get("input_id"), &report["seq"]), (None, &json!(996)));
+        assert_eq!((alone.get("inputs"), &together["inputs"]), (None, &json!([[3, 996]])));
     }
 }
 

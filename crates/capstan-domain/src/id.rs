@@ -131,6 +131,11 @@ derived_ids! {
 }
 
 impl InputId {
+    /// The id of the input with which the system tells a task of what it waited for, by the input's number.
+    pub fn of_report(task: TaskId, seq: u32) -> Self {
+        Self::from_key(task, &format!("report:{seq}"))
+    }
+
     /// The id of the input that tells a task of a batch of source events, by the batch's fingerprint.
     pub fn of_batch(task: TaskId, fingerprint: &str) -> Self {
         Self::from_key(task, &format!("watch:{fingerprint}"))

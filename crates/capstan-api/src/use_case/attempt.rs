@@ -142,7 +142,7 @@ impl WorkerCall for ClaimInput {
         let (context, decided) = fence.execute(&self, command).await?;
         let input = decided.loaded.state.as_deref().and_then(|task| {
             decided.events.iter().find_map(|event| match event {
-                Event::InputClaimed(claimed) => task.input(claimed.input_id),
+                Event::InputClaimed(claimed) => task.inbox.numbered(claimed.seq),
                 _ => None,
             })
         });

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::id::{AttemptId, BlockerId, InputId, RunId, TaskId, ToolCallId};
-use crate::task::event::{AttemptOutcome, ItemDecision, RunCause, Verdict};
+use crate::task::event::{AttemptOutcome, InputSource, ItemDecision, RunCause, Verdict};
 
 /// What a commit says besides its events.
 #[derive(Clone, Debug)]
@@ -45,6 +45,9 @@ pub(super) struct Said {
     pub(super) blocker: Option<BlockerId>,
     pub(super) revision: Option<u32>,
     pub(super) input: Option<InputId>,
+    /// Number and source of the input spoken of last; a caller is no source.
+    pub(super) input_no: Option<u32>,
+    pub(super) source: Option<InputSource>,
     pub(super) tool_call: Option<ToolCallId>,
     pub(super) message: Option<String>,
     /// The caller's text of an input whose agent receives another one.

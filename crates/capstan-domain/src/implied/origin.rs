@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::context::{is_stored, said, say, this_task, unsaid};
-use super::said::{noting, repeated};
+use super::context::{Said, is_stored, said, say, this_task, unsaid};
+use super::said::{is_noted, noted, noting, repeated};
 use super::{entity, run};
 use crate::id::TaskId;
 use crate::schedule::firing;
@@ -37,20 +37,16 @@ fn triggered() -> Option<String> {
     schedule().zip(this_task()).map(|(_, task)| firing::triggered(task))
 }
 
-/// Notes the occasion, as its field would.
-pub(crate) fn triggered_occasion() -> Option<String> {
-    let occasion = triggered();
-    say(|said| said.occasion.clone_from(&occasion));
-    occasion
+fn note_occasion(said: &mut Said, occasion: &Option<String>) {
+    said.occasion.clone_from(occasion);
 }
 
-/// Notes the occasion where its field is left out.
+pub(crate) fn triggered_occasion() -> Option<String> {
+    noted(triggered(), note_occasion)
+}
+
 pub(crate) fn is_triggered_occasion(value: &Option<String>) -> bool {
-    let is_left_out = if is_stored() { *value == triggered() } else { value.is_none() };
-    if is_left_out {
-        say(|said| said.occasion.clone_from(value));
-    }
-    is_left_out
+    is_noted(value, &if is_stored() { triggered() } else { None }, note_occasion)
 }
 
 noting! {
@@ -99,20 +95,18 @@ repeated! {
     depth, is_depth: u32 = parent().map_or(0, |_| 1);
 }
 
-/// Notes the place, as its field would. An absent field is filled in when the subtask has been counted.
-pub(crate) fn next_place() -> u32 {
-    let place = said(|said| said.subtasks.checked_sub(1)).unwrap_or_else(|| unsaid(0));
-    say(|said| said.subtask = Some(place));
-    place
+fn note_place(said: &mut Said, place: &Option<u32>) {
+    said.subtask = *place;
 }
 
-/// Notes the place where its field is left out, which is before the subtask is counted.
+/// The place of the subtask that was counted last: an absent field is filled in behind its prompt.
+pub(crate) fn next_place() -> u32 {
+    noted(said(|said| said.subtasks.checked_sub(1)), note_place).unwrap_or_else(|| unsaid(0))
+}
+
+/// Whether it is left out is decided before the subtask is counted.
 pub(crate) fn is_next_place(value: &u32) -> bool {
-    let is_next = said(|said| Some(said.subtasks)) == Some(*value);
-    if is_next {
-        say(|said| said.subtask = Some(*value));
-    }
-    is_next
+    is_noted(&Some(*value), &said(|said| Some(said.subtasks)), note_place)
 }
 
 fn subtask_of_place() -> Option<TaskId> {

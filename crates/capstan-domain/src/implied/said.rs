@@ -6,9 +6,11 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::context::{SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
+use super::context::{Said, SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
 use crate::id::{AgentId, BindingId, BlockerId, InputId, RunId, TaskId, ToolCallId};
-use crate::task::event::{AttemptOutcome, ItemDecision, Opening, RunCause, RunStatus, Verdict};
+use crate::task::event::{
+    AttemptOutcome, InputNumbers, InputSource, ItemDecision, Opening, RunCause, RunStatus, Verdict,
+};
 
 /// Declares the functions of a field that says something: it is written as always, and noted.
 macro_rules! noting {
@@ -49,6 +51,9 @@ noting! {
     action(value: Option<Verdict>) |said| said.action = *value;
     items(value: Vec<ItemDecision>) |said| said.items.clone_from(value);
     input(value: InputId) |said| said.input = Some(*value);
+    /// The number of an input, before its source.
+    input_no(value: u32) |said| (said.input_no, said.source) = (Some(*value), None);
+    source(value: InputSource) |said| said.source = Some(*value);
     cause(value: RunCause) |said| said.cause = Some(*value);
     outcome(value: AttemptOutcome) |said| said.outcome = Some(*value);
     exit_code(value: Option<i32>) |said| said.exit_code = *value;
@@ -97,7 +102,7 @@ repeated! {
     items, is_items: Vec<ItemDecision> = said(|said| Some(said.items.clone())).unwrap_or_default();
     optional_input, is_optional_input: Option<InputId> = said(|said| said.input);
     /// The input of the commit is what its run delivers.
-    inputs, is_inputs: Vec<InputId> = said(|said| said.input).into_iter().collect();
+    inputs, is_inputs: InputNumbers = said(|said| said.input_no).into_iter().collect();
     details, is_details: Option<String> = said(|said| said.details.clone());
     optional_tool_call, is_optional_tool_call: Option<ToolCallId> = said(|said| said.tool_call);
     /// What the caller said in an answer: its text, which is the message unless the agent receives another one.
@@ -159,12 +164,32 @@ fn status_of(outcome: AttemptOutcome) -> RunStatus {
     }
 }
 
-/// The input of a command with an idempotency key has the id of the key; that of an event of the commit was named by it.
-fn input_of_key() -> Option<InputId> {
-    said(|said| said.input).or_else(|| {
-        let (task, key) = this_task().zip(implied(|implied| implied.key.clone()))?;
-        Some(InputId::from_key(task, &key))
-    })
+/// The value of a field that is left out and that later ones repeat: noted, as the functions of its field would.
+pub(super) fn noted<T>(follows: T, note: impl FnOnce(&mut Said, &T)) -> T {
+    say(|said| note(said, &follows));
+    follows
+}
+
+/// True for a value that is left out because it follows: then it is noted all the same.
+pub(super) fn is_noted<T: PartialEq>(value: &T, follows: &T, note: impl FnOnce(&mut Said, &T)) -> bool {
+    let is_left_out = value == follows;
+    if is_left_out {
+        say(|said| note(said, value));
+    }
+    is_left_out
+}
+
+fn note_input(said: &mut Said, input: &Option<InputId>) {
+    said.input = *input;
+}
+
+/// The input that tells of a batch of source events.
+pub(crate) fn batch_input() -> InputId {
+    noted(input_of_batch(), note_input).unwrap_or_else(|| unsaid(InputId(Uuid::nil())))
+}
+
+pub(crate) fn is_batch_input(value: &InputId) -> bool {
+    is_noted(&Some(*value), &input_of_batch(), note_input)
 }
 
 fn input_of_batch() -> Option<InputId> {
@@ -172,34 +197,25 @@ fn input_of_batch() -> Option<InputId> {
     Some(InputId::of_batch(task, &batch))
 }
 
-/// Notes the input that tells of a batch, as its field would.
-pub(crate) fn batch_input() -> InputId {
-    let input = input_of_batch();
-    say(|said| said.input = input);
-    input.unwrap_or_else(|| unsaid(InputId(Uuid::nil())))
+pub(crate) fn accepted_input() -> InputId {
+    noted(input_of_source(), note_input).unwrap_or_else(|| unsaid(InputId(Uuid::nil())))
 }
 
-/// Notes the input where its field is left out.
-pub(crate) fn is_batch_input(value: &InputId) -> bool {
-    let is_its = input_of_batch() == Some(*value);
-    if is_its {
-        say(|said| said.input = Some(*value));
+pub(crate) fn is_accepted_input(value: &InputId) -> bool {
+    is_noted(&Some(*value), &input_of_source(), note_input)
+}
+
+/// What a task waited for is told with an input that has the id of its number. The input of a command with an idempotency key
+/// has the id of the key; that of an event of the commit was named by it.
+fn input_of_source() -> Option<InputId> {
+    match said(|said| said.source).unwrap_or(InputSource::Caller) {
+        InputSource::Subtasks | InputSource::ToolCall | InputSource::Deadline => {
+            let (task, seq) = this_task().zip(said(|said| said.input_no))?;
+            Some(InputId::of_report(task, seq))
+        }
+        InputSource::Caller | InputSource::Watch => said(|said| said.input).or_else(|| {
+            let (task, key) = this_task().zip(implied(|implied| implied.key.clone()))?;
+            Some(InputId::from_key(task, &key))
+        }),
     }
-    is_its
-}
-
-/// Notes the input, as its field would.
-pub(crate) fn keyed_input() -> InputId {
-    let input = input_of_key();
-    say(|said| said.input = input);
-    input.unwrap_or_else(|| unsaid(InputId(Uuid::nil())))
-}
-
-/// Notes the input where its field is left out.
-pub(crate) fn is_keyed_input(value: &InputId) -> bool {
-    let is_keyed = input_of_key() == Some(*value);
-    if is_keyed {
-        say(|said| said.input = Some(*value));
-    }
-    is_keyed
 }

@@ -20,7 +20,7 @@ use crate::task::command::{
     ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX,
 };
 use crate::task::event::{
-    DEPTH_MAX, Event, Opening, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept,
+    DEPTH_MAX, Event, InputNumbers, Opening, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept,
 };
 use crate::task::rejection::Rejection;
 use crate::task::steps::watches;
@@ -61,7 +61,7 @@ pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, R
             cause: RunCause::Accepted,
             note: None,
             opening: Opening::Message,
-            input_ids: Vec::new(),
+            inputs: InputNumbers::default(),
             reopens: false,
             resumed_from_run_id: None,
             queued_at: at,

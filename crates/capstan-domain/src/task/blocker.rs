@@ -138,8 +138,8 @@ fn proceed(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTim
             format!("{note}\n\n{text}")
         }
     };
-    // One per question, so that a repeat is the same input.
-    let input_id = InputId::from_key(task.id(), &format!("blocker-deadline:{}", blocker.opened.blocker_id));
+    let seq = task.inbox.next_seq();
+    let input_id = InputId::of_report(task.id(), seq);
     let live = task.working_attempt();
     let outcome = match live {
         _ if is_reported_later => InputOutcome::Recorded,
@@ -150,12 +150,11 @@ fn proceed(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTim
         _ if is_reported_later => None,
         Some(live) => Some(Event::TaskContinued(TaskContinued { run_id: live.run_id, at })),
         None => {
-            let text = QueuedText { input_id, message: &message, queue_mode: QueueMode::Followup };
+            let text = QueuedText { seq, message: &message, queue_mode: QueueMode::Followup };
             let run = run::request_with_inputs(task, RunCause::Input, None, Some(text), at);
             Some(Event::RunRequested(run))
         }
     };
-    let seq = task.inbox.next_seq();
     let mut events = vec![Event::InputAccepted(InputAccepted {
         kind: if action.is_some() { InputKind::ApproveReject } else { InputKind::FreeText },
         action: approval.verdict,

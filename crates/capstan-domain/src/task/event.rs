@@ -6,6 +6,7 @@ mod acceptance;
 mod blocker;
 mod budget;
 mod inbox;
+mod input_numbers;
 mod lifecycle;
 mod output;
 mod priority;
@@ -25,6 +26,7 @@ pub use inbox::{
     InputAccepted, InputClaimed, InputConsumed, InputDeferred, InputKind, InputOutcome, InputReturned,
     InputSource, QueueMode,
 };
+pub use input_numbers::InputNumbers;
 pub use lifecycle::{
     AgendaItem, DropReason, TaskArchived, TaskBudgetSet, TaskCancelled, TaskContinued, TaskDeadlineSet,
     TaskDone, TaskDropped, TaskFailed, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet,

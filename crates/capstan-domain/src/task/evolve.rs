@@ -20,7 +20,7 @@ fn apply(task: &mut Task, event: &Event) {
             let prompt = task.requested_prompt(e);
             task.enter_queue(e.queued_at, None);
             task.run_requested(e.cause);
-            task.consumed(&e.input_ids);
+            task.consumed(&e.inputs);
             let live = task.live.as_ref().map(|live| live.run_id);
             task.runs.requested(e, prompt, live);
         }
@@ -87,19 +87,18 @@ fn apply(task: &mut Task, event: &Event) {
         Event::InputAccepted(e) => {
             match e.source {
                 InputSource::Caller => task.wake_count = 0,
-                InputSource::Subtasks => {
-                    task.progress.children.join_reported(task.accepted.task_id, e.input_id);
-                }
+                InputSource::Subtasks => task.children.join_reported(),
                 InputSource::Watch | InputSource::ToolCall | InputSource::Deadline => {}
             }
             task.inbox.accepted(e);
         }
         Event::InputClaimed(e) => task.inbox.claimed(e),
-        Event::InputReturned(e) => task.inbox.returned(e.input_id),
+        Event::InputReturned(e) => task.inbox.returned(e.seq),
         Event::InputDeferred(e) => task.inbox.deferred(e),
         Event::InputConsumed(e) => {
-            task.consumed(&[e.input_id]);
-            task.with_live(&e.attempt_id, |live| live.acknowledged = Some(e.input_id));
+            let input_id = task.inbox.numbered(e.seq).map(|input| input.input_id);
+            task.consumed(&[e.seq].into_iter().collect());
+            task.with_live(&e.attempt_id, |live| live.acknowledged = input_id);
         }
         Event::OutputProduced(e) => {
             task.outputs.produced(e);

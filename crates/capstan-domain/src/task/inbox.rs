@@ -204,8 +204,8 @@ impl InputDecision<'_> {
         outputs::decide(task, &rejected, at, &mut events);
         events.extend(decided);
         events.extend(close);
-        let newest =
-            QueuedText { input_id: command.input_id, message: &message, queue_mode: self.queue_mode };
+        let seq = task.inbox.next_seq();
+        let newest = QueuedText { seq, message: &message, queue_mode: self.queue_mode };
         match outcome {
             InputOutcome::Delivered if task.state == TaskState::Waiting => {
                 if let Some(live) = task.working_attempt() {
@@ -267,7 +267,7 @@ pub(super) fn claim(task: &Task, attempt_id: &AttemptId, at: DateTime<Utc>) -> R
         return Ok(Vec::new());
     }
     let claimed = |input: &Input| {
-        Event::InputClaimed(InputClaimed { input_id: input.input_id, attempt_id: attempt_id.clone(), at })
+        Event::InputClaimed(InputClaimed { seq: input.seq, attempt_id: attempt_id.clone(), at })
     };
     Ok(claimable(task).map(claimed).into_iter().collect())
 }
@@ -299,7 +299,7 @@ pub(super) fn ack(
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     match &input.state {
         InputState::Claimed(by) if by == attempt_id => Ok(vec![Event::InputConsumed(InputConsumed {
-            input_id: command.input_id,
+            seq: input.seq,
             attempt_id: attempt_id.clone(),
             at,
         })]),
@@ -335,7 +335,7 @@ pub(super) fn defer(
         return Ok(Vec::new());
     }
     Ok(vec![Event::InputDeferred(InputDeferred {
-        input_id: command.input_id,
+        seq: input.seq,
         attempt_id: attempt_id.clone(),
         reason: reason.to_owned(),
         at,

@@ -78,8 +78,9 @@ pub(super) fn retry(
     // An input under this id was accepted before; it is not accepted twice.
     let is_new = task.input(input_id).is_none();
     let message = non_blank(command.message.as_deref()).filter(|_| is_new);
+    let seq = task.inbox.next_seq();
     let newest =
-        message.as_deref().map(|message| QueuedText { input_id, message, queue_mode: QueueMode::default() });
+        message.as_deref().map(|message| QueuedText { seq, message, queue_mode: QueueMode::default() });
     // What reached no agent as it was said; else the current command, when that was the first run.
     let is_first = task.undelivered_prompt().is_none() && task.runs.count() <= 1;
     let again = if is_first { Opening::Message } else { Opening::LastPrompt };
@@ -90,7 +91,7 @@ pub(super) fn retry(
     let accepted = message.map(|message| {
         Event::InputAccepted(InputAccepted::text(
             input_id,
-            task.inbox.next_seq(),
+            seq,
             InputSource::default(),
             message,
             InputOutcome::Resumed,

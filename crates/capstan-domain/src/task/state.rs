@@ -239,7 +239,8 @@ impl Task {
             Opening::LastPrompt => Some(self.current_prompt()),
             Opening::FollowUp => self.sleep.as_ref().and_then(|sleep| sleep.follow_up_prompt.as_deref()),
         };
-        let inputs = e.input_ids.iter().filter_map(|id| self.input(*id)).map(|input| input.message.as_str());
+        let inputs = self.inbox.iter().filter(|input| e.inputs.contains(input.seq));
+        let inputs = inputs.map(|input| input.message.as_str());
         let texts: Vec<_> = e.note.as_deref().into_iter().chain(opening).chain(inputs).collect();
         // Without a copy of the message, which is all most runs are told.
         let prompt: Cow<'_, str> =

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::agent::{AgentForTask, TaskSettings};
-use crate::id::TaskId;
+use crate::id::{InputId, TaskId};
 use crate::task::command::{Accept, AcceptAgentCommand, ChildEnded, Parent};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
 use crate::task::state::{Child, Task};
@@ -117,7 +117,7 @@ pub(super) fn child_ended(task: &Task, command: &ChildEnded, at: DateTime<Utc>) 
     let met = after.children.joins.iter().find(is_met);
     let mut events = vec![Event::SubtaskEnded(ended)];
     if let Some(join) = met {
-        let input_id = join.input_id(task.id());
+        let input_id = InputId::of_report(task.id(), task.inbox.next_seq());
         let message = results(&after, join);
         events.extend(input::report(&after, input_id, InputSource::Subtasks, message, at));
     }

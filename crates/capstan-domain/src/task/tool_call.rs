@@ -254,7 +254,7 @@ pub(super) fn end(task: &Task, command: &EndToolCall, at: DateTime<Utc>) -> Resu
     events.push(Event::ToolExecutionEnded(ended));
     // A task that ended meanwhile is not opened by what was left to report.
     if !task.state.is_terminal() {
-        let input_id = InputId::from_key(task.id(), &format!("tool-call:{}", command.tool_call_id));
+        let input_id = InputId::of_report(task.id(), task.inbox.next_seq());
         events.extend(input::report(task, input_id, InputSource::ToolCall, message, at));
     }
     Ok(events)

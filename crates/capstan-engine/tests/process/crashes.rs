@@ -205,7 +205,9 @@ impl Life {
         let id = self.fresh();
         let Ok(claimed) = self.world.send(key, id, &claim(attempt, self.now)) else { return };
         let taken = claimed.iter().find_map(|event| match event {
-            Event::InputClaimed(claimed) => Some(claimed.input_id),
+            Event::InputClaimed(claimed) => {
+                self.world.task(key).inbox.numbered(claimed.seq).map(|input| input.input_id)
+            }
             _ => None,
         });
         if let Some(input) = taken.filter(|_| !self.chance.one_in(3)) {

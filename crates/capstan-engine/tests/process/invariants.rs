@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use capstan_contract::TaskCodec;
-use capstan_domain::id::{AttemptId, InputId};
+use capstan_domain::id::AttemptId;
 use capstan_domain::task::Event;
 use capstan_engine::process::task_key;
 use capstan_envelope::Codec as _;
@@ -16,14 +16,14 @@ struct History {
     live: Option<AttemptId>,
     ended: HashSet<AttemptId>,
     /// Inputs, and whether an attempt has them.
-    inputs: HashMap<InputId, bool>,
+    inputs: HashMap<u32, bool>,
     fired: HashSet<String>,
     spawned: HashSet<String>,
     is_cancelled: bool,
 }
 
 impl History {
-    fn delivered(&mut self, input: InputId) {
+    fn delivered(&mut self, input: u32) {
         assert_eq!(self.inputs.insert(input, true), Some(false), "an input is delivered once");
     }
 
@@ -42,11 +42,11 @@ impl History {
                 assert_eq!(self.live.as_ref(), Some(&started.attempt_id), "a stale lease begins nothing");
             }
             Event::InputAccepted(input) => {
-                assert_eq!(self.inputs.insert(input.input_id, false), None, "an input is accepted once");
+                assert_eq!(self.inputs.insert(input.seq, false), None, "an input is accepted once");
             }
             Event::InputConsumed(consumed) => {
                 assert_eq!(self.live.as_ref(), Some(&consumed.attempt_id), "a stale lease consumes nothing");
-                self.delivered(consumed.input_id);
+                self.delivered(consumed.seq);
             }
             Event::WatchFired(fired) => {
                 assert!(self.fired.insert(fired.fingerprint.clone()), "an external event fires once");
@@ -58,8 +58,8 @@ impl History {
             Event::RunRequested(run) => {
                 assert!(run.reopens || !self.is_cancelled, "a cancelled task continues without a request");
                 self.is_cancelled = false;
-                for input in &run.input_ids {
-                    self.delivered(*input);
+                for input in run.inputs.iter() {
+                    self.delivered(input);
                 }
             }
             _ => {}
@@ -88,7 +88,7 @@ pub(crate) fn hold(world: &World, seen: &mut Seen) {
     for (key, history) in &histories {
         let task = world.task(key);
         for input in history.inputs.iter().filter(|(_, is_delivered)| !**is_delivered).map(|(id, _)| id) {
-            let is_there = task.inbox.iter().any(|kept| kept.input_id == *input);
+            let is_there = task.inbox.iter().any(|kept| kept.seq == *input);
             assert!(is_there, "{key:?}: input {input} is neither delivered nor in the inbox");
         }
         seen.consumed += history.inputs.values().filter(|is_delivered| **is_delivered).count();

@@ -1,7 +1,7 @@
 //! The inputs of each task and their state.
 
 use capstan_contract::schema::NamedSchema;
-use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
+use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId, derived};
 use capstan_domain::task::event::{
     InputAccepted, InputKind, InputOutcome, InputSource, ItemDecision, QueueMode, TaskAccepted, Verdict,
 };
@@ -71,23 +71,26 @@ task_events! {
 }
 
 impl Model for InputRow {
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
         Column::fixed("seq", CellType::BigInt, |row| Cell::number(row.seq.into())),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<InputRow>("input"));
     type Event<'a> = InputEvent<'a>;
+    /// Derived from the task and the number, by which events name an input.
     type Key = Uuid;
 
     fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        let task = fact.recorded.commit.stream.id();
+        let key = |seq: u32| derived(&["input row", task, &seq.to_string()]);
         match fact.event {
-            InputEvent::InputAccepted(e) => keys.push(e.input_id.0),
-            InputEvent::InputClaimed(e) => keys.push(e.input_id.0),
-            InputEvent::InputReturned(e) => keys.push(e.input_id.0),
-            InputEvent::InputDeferred(e) => keys.push(e.input_id.0),
-            InputEvent::InputConsumed(e) => keys.push(e.input_id.0),
-            InputEvent::RunRequested(e) => keys.extend(e.input_ids.iter().map(|id| id.0)),
+            InputEvent::InputAccepted(e) => keys.push(key(e.seq)),
+            InputEvent::InputClaimed(e) => keys.push(key(e.seq)),
+            InputEvent::InputReturned(e) => keys.push(key(e.seq)),
+            InputEvent::InputDeferred(e) => keys.push(key(e.seq)),
+            InputEvent::InputConsumed(e) => keys.push(key(e.seq)),
+            InputEvent::RunRequested(e) => keys.extend(e.inputs.iter().map(key)),
         }
     }
 

@@ -12,13 +12,20 @@ use crate::implied::{self, At};
 stored! {
 /// An input was accepted; it stays in the inbox until a run has it.
 pub struct InputAccepted {
+    /// Its number, from 1: its place in the inbox, by which later events name it.
+    #[serde(with = "implied::input_no")]
+    #[schemars(with = "u32")]
+    pub seq: u32,
+    /// The source of the input.
+    #[serde(default = "implied::input_source", with = "implied::source")]
+    #[serde(skip_serializing_if = "implied::is_input_source")]
+    #[schemars(with = "InputSource")]
+    pub source: InputSource,
     /// The input.
-    #[serde(default = "implied::keyed_input", with = "implied::input")]
-    #[serde(skip_serializing_if = "implied::is_keyed_input")]
+    #[serde(default = "implied::accepted_input", with = "implied::input")]
+    #[serde(skip_serializing_if = "implied::is_accepted_input")]
     #[schemars(with = "InputId", transform = implied::drawn)]
     pub input_id: InputId,
-    /// Its place in the inbox, from 1.
-    pub seq: u32,
     /// The kind of input.
     #[serde(default = "implied::input_kind", skip_serializing_if = "implied::is_input_kind")]
     #[schemars(transform = implied::drawn)]
@@ -42,9 +49,6 @@ pub struct InputAccepted {
     /// The way it reaches the agent.
     #[serde(default = "implied::queue_mode", skip_serializing_if = "implied::is_queue_mode")]
     pub queue_mode: QueueMode,
-    /// The source of the input.
-    #[serde(default = "implied::input_source", skip_serializing_if = "implied::is_input_source")]
-    pub source: InputSource,
     /// Answers by question id.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub answers: Map<String, Value>,
@@ -61,8 +65,8 @@ pub struct InputAccepted {
 
 /// The live attempt took the input, but has not used it yet.
 pub struct InputClaimed {
-    /// The input.
-    pub input_id: InputId,
+    /// Number of the input.
+    pub seq: u32,
     /// The attempt that claimed it.
     pub attempt_id: AttemptId,
     /// Time of the event.
@@ -71,16 +75,16 @@ pub struct InputClaimed {
 
 /// The input is pending again: the attempt that took it is gone.
 pub struct InputReturned {
-    /// The input.
-    pub input_id: InputId,
+    /// Number of the input.
+    pub seq: u32,
     /// Time of the event.
     pub at: At,
 }
 
 /// The agent has the input.
 pub struct InputConsumed {
-    /// The input.
-    pub input_id: InputId,
+    /// Number of the input.
+    pub seq: u32,
     /// The attempt that acknowledged it.
     pub attempt_id: AttemptId,
     /// Time of the event.
@@ -89,8 +93,8 @@ pub struct InputConsumed {
 
 /// The input was to reach the live turn but could not: it stays in the inbox until the turn ends.
 pub struct InputDeferred {
-    /// The input.
-    pub input_id: InputId,
+    /// Number of the input.
+    pub seq: u32,
     /// The attempt that could not take it.
     pub attempt_id: AttemptId,
     /// The reason, for people.

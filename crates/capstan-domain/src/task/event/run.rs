@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::id::{AgentId, AttemptId, InputId, RunId, WorkerId};
+use super::input_numbers::InputNumbers;
+use crate::id::{AgentId, AttemptId, RunId, WorkerId};
 use crate::implied::{self, At};
 use crate::outcome_text::ErrorClass;
 use crate::usage::Usage;
@@ -28,10 +29,10 @@ pub struct RunRequested {
     #[serde(default = "implied::opening", skip_serializing_if = "implied::is_opening")]
     #[schemars(transform = implied::drawn)]
     pub opening: Opening,
-    /// Inputs the prompt delivers; they are consumed by it.
+    /// Numbers of the inputs the prompt delivers; they are consumed by it.
     #[serde(default = "implied::inputs", skip_serializing_if = "implied::is_inputs")]
     #[schemars(transform = implied::drawn)]
-    pub input_ids: Vec<InputId>,
+    pub inputs: InputNumbers,
     /// True when the task was over: this run opens it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reopens: bool,
@@ -169,7 +170,7 @@ pub struct UsageRecorded {
 impl RunRequested {
     /// True when its agent would be told nothing.
     pub(in crate::task) fn tells_nothing(&self) -> bool {
-        self.note.is_none() && self.opening == Opening::Nothing && self.input_ids.is_empty()
+        self.note.is_none() && self.opening == Opening::Nothing && self.inputs.is_empty()
     }
 }
 

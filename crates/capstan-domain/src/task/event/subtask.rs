@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::priority::Priority;
 use super::watch::SourceWatch;
-use crate::id::{InputId, RunId, TaskId};
+use crate::id::{RunId, TaskId};
 use crate::implied::{self, At};
 use crate::policy::RunPolicy;
 use crate::task::transitions::TaskState;
@@ -115,13 +115,5 @@ impl SubtasksSpawned {
     pub(crate) fn join_wait(&self) -> Option<JoinWait> {
         let task_ids = self.subtasks.iter().map(|subtask| subtask.task_id).collect();
         (self.join != Join::None).then_some(JoinWait { join: self.join, task_ids })
-    }
-}
-
-impl JoinWait {
-    /// The input that reports the end of this wait to the task.
-    pub fn input_id(&self, task: TaskId) -> InputId {
-        let first = self.task_ids.first().map(ToString::to_string).unwrap_or_default();
-        InputId::from_key(task, &format!("subtasks:{first}"))
     }
 }

@@ -105,7 +105,7 @@ fn older_pending_inputs_come_before_the_one_that_resumes() {
     started().and(say(1, "one")).and(cancel()).when(say(2, "two")).then_with(|events, state| {
         let Event::RunRequested(requested) = &events[1] else { panic!("a run") };
         let task = state.as_ref().unwrap();
-        assert_eq!((task.current_prompt(), requested.input_ids.len()), ("one\n\ntwo", 2));
+        assert_eq!((task.current_prompt(), requested.inputs.iter().count()), ("one\n\ntwo", 2));
         assert_eq!((&requested.note, requested.opening), (&None, Opening::Nothing), "no text stands twice");
         assert_eq!(task.pending_inputs().count(), 0);
     });
@@ -161,7 +161,7 @@ fn inputs_are_claimed_one_at_a_time_in_order() {
     // A repeated claim has the same answer: the state names the input it holds.
     two().and(claim(1)).when(claim(1)).then_nothing();
     two().and(claim(1)).and(ack(1, 1)).when(claim(1)).then_with(|events, _| {
-        assert!(matches!(&events[0], Event::InputClaimed(claimed) if claimed.input_id == input_id(2)));
+        assert!(matches!(&events[0], Event::InputClaimed(claimed) if claimed.seq == 2));
     });
     started().when(claim(1)).then_nothing();
 }
@@ -264,7 +264,7 @@ fn steering_reaches_the_live_turn_and_needs_no_restart() {
 fn a_steering_input_is_claimed_before_what_waits_for_the_end_of_the_turn() {
     started().and(say(1, "later")).and(say_as(2, "now", "steer")).when(claim(1)).then_with(|events, _| {
         let Event::InputClaimed(claimed) = &events[0] else { panic!("claimed") };
-        assert_eq!(claimed.input_id, input_id(2));
+        assert_eq!(claimed.seq, 2);
     });
 }
 

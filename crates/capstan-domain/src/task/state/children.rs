@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{InputId, TaskId};
+use crate::id::TaskId;
 use crate::task::event::{Join, JoinWait, Subtask, SubtaskEnded, SubtasksSpawned};
 use crate::task::shortened::{shortened, shortened_value};
 use crate::task::transitions::TaskState;
@@ -137,9 +137,11 @@ impl Children {
         }
     }
 
-    /// The end of a wait was reported with this input.
-    pub(in crate::task) fn join_reported(&mut self, task_id: TaskId, input_id: InputId) {
-        self.joins.retain(|join| join.input_id(task_id) != input_id);
+    /// The end of a wait was reported, which is at once when it is met.
+    pub(in crate::task) fn join_reported(&mut self) {
+        let mut joins = std::mem::take(&mut self.joins);
+        joins.retain(|join| !self.is_met(join));
+        self.joins = joins;
         self.drop_reports();
     }
 

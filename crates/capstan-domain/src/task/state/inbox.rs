@@ -7,7 +7,8 @@ use crate::id::{AttemptId, InputId};
 use crate::implied;
 use crate::stored::json_bytes;
 use crate::task::event::{
-    InputAccepted, InputClaimed, InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Verdict,
+    InputAccepted, InputClaimed, InputDeferred, InputKind, InputNumbers, InputOutcome, InputSource,
+    QueueMode, Verdict,
 };
 
 /// The state of an input.
@@ -116,7 +117,7 @@ impl Inbox {
     }
 
     pub(in crate::task) fn deferred(&mut self, e: &InputDeferred) {
-        self.change(e.input_id, |input| {
+        self.change(e.seq, |input| {
             input.state = InputState::Pending;
             input.queue_mode = QueueMode::Followup;
             input.outcome = InputOutcome::Queued;
@@ -124,19 +125,24 @@ impl Inbox {
     }
 
     pub(in crate::task) fn claimed(&mut self, e: &InputClaimed) {
-        self.change(e.input_id, |input| input.state = InputState::Claimed(e.attempt_id.clone()));
+        self.change(e.seq, |input| input.state = InputState::Claimed(e.attempt_id.clone()));
     }
 
-    pub(in crate::task) fn returned(&mut self, input_id: InputId) {
-        self.change(input_id, |input| input.state = InputState::Pending);
+    pub(in crate::task) fn returned(&mut self, seq: u32) {
+        self.change(seq, |input| input.state = InputState::Pending);
     }
 
-    pub(in crate::task) fn consumed(&mut self, input_ids: &[InputId]) {
-        self.left.retain(|input| !input_ids.contains(&input.input_id));
+    pub(in crate::task) fn consumed(&mut self, numbers: &InputNumbers) {
+        self.left.retain(|input| !numbers.contains(input.seq));
     }
 
-    fn change(&mut self, input_id: InputId, change: impl FnOnce(&mut Input)) {
-        if let Some(input) = self.left.iter_mut().rev().find(|input| input.input_id == input_id) {
+    /// The input with this number, until an agent has it.
+    pub fn numbered(&self, seq: u32) -> Option<&Input> {
+        self.left.iter().rev().find(|input| input.seq == seq)
+    }
+
+    fn change(&mut self, seq: u32, change: impl FnOnce(&mut Input)) {
+        if let Some(input) = self.left.iter_mut().rev().find(|input| input.seq == seq) {
             change(input);
         }
     }

@@ -9,7 +9,7 @@ use super::{Blocker, Changes, Children, Inbox, Live, Outputs, ParentReport, Rows
 use crate::id::{AttemptId, BlockerId, InputId};
 use crate::implied;
 use crate::stored::Nothing;
-use crate::task::event::{BudgetScope, BudgetWarned, Priority, RunCause};
+use crate::task::event::{BudgetScope, BudgetWarned, InputNumbers, Priority, RunCause};
 use crate::task::transitions::TaskState;
 
 /// The progress of a task, as far as decisions need it. It is written with every commit of the task, so a default is not
@@ -148,9 +148,12 @@ impl Progress {
     }
 
     /// Inputs the agent has. The question one of them answered is not asked about again.
-    pub(in crate::task) fn consumed(&mut self, input_ids: &[InputId]) {
-        self.inbox.consumed(input_ids);
-        self.answered.take_if(|(_, input_id)| input_ids.contains(input_id));
+    pub(in crate::task) fn consumed(&mut self, numbers: &InputNumbers) {
+        let inbox = &self.inbox;
+        self.answered.take_if(|(_, input_id)| {
+            inbox.iter().any(|input| input.input_id == *input_id && numbers.contains(input.seq))
+        });
+        self.inbox.consumed(numbers);
     }
 
     /// Changes the live attempt, if it is this one.

@@ -1,6 +1,5 @@
 //! The inputs the next run delivers.
 
-use crate::id::InputId;
 use crate::task::event::QueueMode;
 use crate::task::state::Task;
 
@@ -13,8 +12,8 @@ const BETWEEN: usize = 2;
 /// A text the next run may deliver.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::task) struct QueuedText<'a> {
-    /// The input.
-    pub(in crate::task) input_id: InputId,
+    /// Number of the input.
+    pub(in crate::task) seq: u32,
     /// Its text.
     pub(in crate::task) message: &'a str,
     /// The requested way to the agent.
@@ -38,7 +37,7 @@ pub(in crate::task) fn next_batch<'a>(
 ) -> Vec<QueuedText<'a>> {
     // Claimed inputs count: the attempt that claimed them has ended.
     let left = task.inbox.iter().map(|input| QueuedText {
-        input_id: input.input_id,
+        seq: input.seq,
         message: &input.message,
         queue_mode: input.queue_mode,
     });

@@ -39,7 +39,8 @@ pub(in crate::task) fn report(
         InputSource::Subtasks => RunCause::Subtasks,
         InputSource::Caller | InputSource::Watch | InputSource::Deadline => RunCause::Input,
     };
-    let text = QueuedText { input_id, message: &message, queue_mode: QueueMode::default() };
+    let seq = task.inbox.next_seq();
+    let text = QueuedText { seq, message: &message, queue_mode: QueueMode::default() };
     let next = match (live, outcome) {
         (Some(live), _) => Some(Event::TaskContinued(TaskContinued { run_id: live.run_id, at })),
         (None, InputOutcome::Resumed) => {
@@ -47,7 +48,6 @@ pub(in crate::task) fn report(
         }
         (None, _) => None,
     };
-    let seq = task.inbox.next_seq();
     let mut events =
         vec![Event::InputAccepted(InputAccepted::text(input_id, seq, source, message, outcome, at))];
     if ends_join {

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use crate::id::RunId;
 use crate::span::later;
 use crate::task::event::{
-    AttemptCancelRequested, BlockerStatus, Event, InputReturned, Opening, OutputStatus, RunCause, RunEnded,
-    RunRequested, RunStatus, TaskCancelled,
+    AttemptCancelRequested, BlockerStatus, Event, InputNumbers, InputReturned, Opening, OutputStatus,
+    RunCause, RunEnded, RunRequested, RunStatus, TaskCancelled,
 };
 use crate::task::state::{InputState, Task};
 use crate::task::steps::batch::{QueuedText, next_batch};
@@ -76,7 +76,7 @@ pub(in crate::task) fn ended(
 pub(in crate::task) fn return_claimed_inputs(task: &Task, at: DateTime<Utc>, events: &mut Vec<Event>) {
     for input in task.inbox.iter() {
         if matches!(input.state, InputState::Claimed(_)) {
-            events.push(Event::InputReturned(InputReturned { input_id: input.input_id, at }));
+            events.push(Event::InputReturned(InputReturned { seq: input.seq, at }));
         }
     }
 }
@@ -118,7 +118,7 @@ fn delivering(
     let already = (opening != Opening::Nothing)
         .then(|| task.requested_prompt(&run).map_or(task.accepted.message.len(), |prompt| prompt.len()));
     let batch = next_batch(task, newest, already);
-    RunRequested { input_ids: batch.into_iter().map(|text| text.input_id).collect(), ..run }
+    RunRequested { inputs: batch.into_iter().map(|text| text.seq).collect(), ..run }
 }
 
 /// Requests the task's next run.
@@ -135,7 +135,7 @@ pub(in crate::task) fn request(
         cause,
         note: None,
         opening,
-        input_ids: Vec::new(),
+        inputs: InputNumbers::default(),
         reopens: task.state.is_terminal(),
         // A run that reached no agent has no session to resume.
         resumed_from_run_id: task.runs.last_delivered(),
