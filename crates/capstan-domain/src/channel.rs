@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::id::{AgentId, BindingId, ChannelId};
 use crate::implied::{self, At, Own};
+use crate::limits::{self, CHANNEL_CONFIG_BYTES_MAX};
 use crate::redaction::refuse_placeholders;
 use crate::{Change, Fault, Faults, Requested};
 
@@ -261,6 +262,7 @@ fn bound(
     at: DateTime<Utc>,
 ) -> Result<Bound, Vec<Fault>> {
     let mut faults = Faults::default();
+    limits::check_json("/config", &binding.config, CHANNEL_CONFIG_BYTES_MAX, &mut faults);
     refuse_placeholders(&binding.config, "/config", &mut faults);
     let address = faults.valid(Address::new(&binding.channel_type, &binding.address));
     faults.into_result()?;

@@ -18,6 +18,14 @@ pub const LABEL_BYTES_MAX: usize = 1024;
 pub const LABELS_BYTES_MAX: usize = 16 << 10;
 /// Most bytes of a task's routing, and of the provenance of its input, as JSON.
 pub const ROUTING_BYTES_MAX: usize = 64 << 10;
+/// Longest reason for people that a stream keeps, in bytes.
+pub const REASON_BYTES_MAX: usize = 4 << 10;
+/// Most bytes of the configuration of a channel, as JSON.
+pub const CHANNEL_CONFIG_BYTES_MAX: usize = 256 << 10;
+/// Most bytes of the resources that a policy demands, as JSON.
+pub const RESOURCES_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of the prompt of a schedule, as JSON.
+pub const SCHEDULE_PROMPT_BYTES_MAX: usize = 512 << 10;
 /// Most tools that a worker, or the configuration of an agent, lists.
 pub const TOOLS_MAX: usize = 256;
 

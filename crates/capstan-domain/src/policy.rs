@@ -9,6 +9,7 @@ use crate::Faults;
 use crate::choice::{unsupported, word};
 use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX, is_amount};
+use crate::limits::{self, RESOURCES_BYTES_MAX};
 use crate::span::SPAN_MS_MAX;
 
 /// Most attempts of a run that may fail.
@@ -185,6 +186,7 @@ impl RunPolicy {
         one_of("ask", &self.ask, ASKS);
         one_of("runtime_type", &self.runtime_type, RUNTIME_TYPES);
         one_of("workspace_access", &self.workspace_access, WORKSPACE_ACCESSES);
+        limits::check_json("/policy/resources", &self.resources, RESOURCES_BYTES_MAX, faults);
         for (name, amount) in &self.resources {
             faults.require(
                 amount.as_f64().is_none_or(is_amount),

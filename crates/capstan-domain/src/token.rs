@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::TokenId;
 use crate::implied::{At, Own, OwnWorkspace};
+use crate::limits::{self, REASON_BYTES_MAX};
 use crate::{Fault, Faults, Requested};
 
 /// The longest name a token may have, in bytes.
@@ -186,11 +187,16 @@ impl Decider for Token {
             (Command::Revoke(_), None) => Err(Rejection::NotFound),
             // What is revoked stays so; saying it again changes nothing.
             (Command::Revoke(_), Some(_)) if state.revoked_at.is_some() => Ok(Vec::new()),
-            (Command::Revoke(revoke), Some(issued)) => Ok(vec![Event::Revoked(Revoked {
-                token_id: issued.token_id,
-                reason: revoke.reason.clone().filter(|reason| !reason.trim().is_empty()),
-                revoked_at: *at,
-            })]),
+            (Command::Revoke(revoke), Some(issued)) => {
+                let mut faults = Faults::default();
+                limits::check("/reason", revoke.reason.as_deref(), REASON_BYTES_MAX, &mut faults);
+                faults.into_result().map_err(Rejection::Invalid)?;
+                Ok(vec![Event::Revoked(Revoked {
+                    token_id: issued.token_id,
+                    reason: revoke.reason.clone().filter(|reason| !reason.trim().is_empty()),
+                    revoked_at: *at,
+                })])
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX};
+use crate::stored::json_bytes;
 use crate::{Fault, Faults, implied};
 
 /// The most one report may cost, in total and by model, in US dollars.
@@ -18,7 +19,7 @@ pub const TOKENS_MAX: u64 = 1_000_000_000_000_000;
 /// Most models a report or a sum tells apart: sums are written again with each report.
 pub const MODELS_MAX: usize = 64;
 
-/// The longest name of a model, in bytes.
+/// The longest name of a model, in bytes of JSON between the quotes.
 pub const MODEL_NAME_BYTES_MAX: usize = 256;
 
 /// The name under which a sum has the models it does not tell apart.
@@ -115,7 +116,7 @@ impl Usage {
     /// A worker's report as it is recorded: checked as it was given, then filled in, and the sums are checked.
     pub fn reported(self) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
-        let is_long = self.models.keys().any(|name| name.len() > MODEL_NAME_BYTES_MAX);
+        let is_long = self.models.keys().any(|name| json_bytes(name) > MODEL_NAME_BYTES_MAX + 2);
         faults.require(
             self.models.len() <= MODELS_MAX && !is_long,
             "/usage/models",

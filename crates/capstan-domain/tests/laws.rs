@@ -20,6 +20,7 @@ use capstan_domain::task::event::{
     BlockerStatus, InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet, Verdict,
 };
 use capstan_domain::task::spending::Spending;
+use capstan_domain::task::state::CARRIED_BYTES_MAX;
 use capstan_domain::task::state::{InputState, ToolCallState};
 use capstan_domain::task::timers::timers;
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
@@ -490,6 +491,14 @@ proptest! {
             let bytes = task.progress_json().expect("a progress is JSON").len();
             prop_assert_eq!(bytes, task.progress_bytes());
             prop_assert!(bytes <= PROGRESS_BYTES_MAX + REPORTED_BYTES_MAX, "{bytes} after {:?}", step.command.command.name());
+            if task.is_at_rest() {
+                let carried = task.carried();
+                let text = serde_json::to_string(&carried).expect("a task is JSON");
+                prop_assert!(text.len() <= CARRIED_BYTES_MAX, "{} bytes are carried forward", text.len());
+                prop_assert_eq!(&serde_json::from_str::<Task>(&text).expect("it reads back"), &carried);
+                prop_assert_eq!(&carried.accepted, &task.accepted);
+                prop_assert_eq!(&carried.carried(), &carried);
+            }
             // A payload that was changed is a part of the progress, whatever became of the task.
             let is_over = task.state == TaskState::Done && task.is_at_rest() && task.changes.payload.is_none();
             let left = 8000 + 28 * task.outputs.len() + 200 * task.children.len() + open_outputs(task);

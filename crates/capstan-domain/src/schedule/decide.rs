@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::id::TaskId;
+use crate::limits::{self, REASON_BYTES_MAX};
 use crate::schedule::catch_up::{self, Missed, Plan};
 use crate::schedule::command::{Command, CreateSchedule, NewSchedule, Obstacle, Tick, UpdateSchedule};
 use crate::schedule::event::{
@@ -30,6 +31,9 @@ pub(super) fn decide(
         Command::Update { update, prompt_bytes_max } => updated(schedule, update, *prompt_bytes_max, at),
         Command::Delete => Ok(vec![Event::Deleted(ScheduleDeleted { at })]),
         Command::Pause { cause, reason } => {
+            let mut faults = Faults::default();
+            limits::check("/reason", reason.as_deref(), REASON_BYTES_MAX, &mut faults);
+            faults.into_result().map_err(Rejection::Invalid)?;
             Ok(paused(schedule, *cause, reason.as_deref(), at).into_iter().collect())
         }
         Command::Resume => Ok(resumed(schedule, &schedule.definition, at).into_iter().collect()),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Faults;
 use crate::cron::{CronExpression, Zone};
 use crate::id::ScheduleId;
-use crate::limits::{self, PATH_BYTES_MAX, REFERENCE_BYTES_MAX};
+use crate::limits::{self, PATH_BYTES_MAX, REFERENCE_BYTES_MAX, SCHEDULE_PROMPT_BYTES_MAX};
 use crate::schedule::command::{CreateSchedule, JITTER_MS_MAX, SKILL_PATHS_MAX, UpdateSchedule};
 use crate::schedule::{Next, Rhythm};
 
@@ -107,6 +107,7 @@ impl Definition {
             },
         };
         let prompt = self.prompt.trim().to_owned();
+        limits::check_json("/prompt", &prompt, SCHEDULE_PROMPT_BYTES_MAX, faults);
         faults.require((0..=JITTER_MS_MAX).contains(&self.jitter_ms), "/jitter_ms", "must be 0 to a day");
         let cron_expr = checked_cron(&self.cron_expr, faults);
         let skill_paths: Vec<_> = self.skill_paths.iter().map(|path| path.trim().to_owned()).collect();

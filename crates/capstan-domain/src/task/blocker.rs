@@ -10,6 +10,7 @@ use crate::task::event::{
     InputSource, QueueMode, Resolution, RunCause, RunStatus, TaskContinued, TaskFailed, Verdict,
 };
 use crate::task::rejection::Rejection;
+use crate::task::shortened::{ERROR_BYTES_MAX, shortened_as_json};
 use crate::task::state::{Blocker, Input, InputState, Task};
 use crate::task::steps::approval::{self, Approval};
 use crate::task::steps::approval_text::composed;
@@ -111,6 +112,7 @@ pub(super) fn expire(task: &Task, command: &ExpireBlocker, at: DateTime<Utc>) ->
 
 fn fail(task: &Task, blocker: &Blocker, command: &ExpireBlocker, at: DateTime<Utc>) -> Vec<Event> {
     let error = format!("nobody answered in time: {}", blocker.opened.summary);
+    let error = shortened_as_json(&error, ERROR_BYTES_MAX);
     let mut events = Vec::new();
     run::stop_run(task, RunStatus::Error, Some(error.clone()), command.grace_ms, at, &mut events);
     events.push(blocker::closed(blocker, BlockerStatus::Expired, None, None, at));

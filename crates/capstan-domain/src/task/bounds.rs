@@ -4,17 +4,26 @@
 //! single texts. This is the limit of all of them together: a command that brings text is refused when the task would hold
 //! too much after it. Reports of the system and of subtasks are bounded by themselves and never refused, nor is a command that
 //! makes a task smaller.
+//!
+//! What is left of a task when it is over has a smaller limit, because it is carried forward in one message when its commits are
+//! archived (`state/carried.rs`).
 
 use capstan_decider::fold;
 
+use crate::stored::json_bytes;
 use crate::task::command::{Command, FinishAttempt};
 use crate::task::event::Event;
 use crate::task::rejection::Rejection;
-use crate::task::state::Task;
+use crate::task::state::{CARRIED_BYTES_MAX, Task};
 use crate::task::{State, TaskDecider};
 
+/// Most bytes of the command of a task as JSON, with its changes.
+pub const COMMAND_BYTES_MAX: usize = 768 << 10;
+/// Most bytes as JSON of what is left of a task when it is over: the command, the inputs and the prompt that no agent has, and
+/// what is known of its outputs and subtasks. The rest of what may be carried is for what is never refused.
+pub const KEPT_BYTES_MAX: usize = CARRIED_BYTES_MAX - (16 << 10);
 /// Most bytes of the inputs of a task that no agent has, answers included.
-pub const INPUTS_BYTES_MAX: usize = 1 << 20;
+pub const INPUTS_BYTES_MAX: usize = 768 << 10;
 /// Most inputs of a task that no agent has.
 pub const INPUTS_MAX: usize = 1000;
 /// Most bytes of the progress of a task as stored, when a command brings text.
@@ -25,7 +34,8 @@ pub const REPORTED_BYTES_MAX: usize = 4 << 20;
 
 /// Refuses a command that makes a task too large.
 pub(super) fn check(task: &Task, command: &Command, events: &[Event]) -> Result<(), Rejection> {
-    if events.is_empty() || !brings_text(command) {
+    let brings_text = brings_text(command);
+    if events.is_empty() || !(brings_text || matches!(command, Command::ProduceOutput { .. })) {
         return Ok(());
     }
     let Some(after) = fold::<TaskDecider>(State::Some(Box::new(task.clone())), events) else { return Ok(()) };
@@ -33,19 +43,38 @@ pub(super) fn check(task: &Task, command: &Command, events: &[Event]) -> Result<
         let bytes = of(&after);
         bytes > max && bytes > of(task)
     };
+    if is_over(|task| json_bytes(&*task.accepted), COMMAND_BYTES_MAX) {
+        return Err(Rejection::Full { what: "command with its changes", limit_bytes: COMMAND_BYTES_MAX });
+    }
     if is_over(|task| task.inbox.bytes(), INPUTS_BYTES_MAX) {
         return Err(Rejection::Full { what: "inputs that no agent has", limit_bytes: INPUTS_BYTES_MAX });
     }
     if is_over(|task| task.inbox.len(), INPUTS_MAX) {
         return Err(Rejection::FullInNumber { what: "inputs that no agent has", limit: INPUTS_MAX });
     }
-    if is_over(Task::progress_bytes, PROGRESS_BYTES_MAX) {
+    // Outputs have limits of their own.
+    if brings_text && is_over(Task::progress_bytes, PROGRESS_BYTES_MAX) {
         return Err(Rejection::Full { what: "open work and texts", limit_bytes: PROGRESS_BYTES_MAX });
+    }
+    if is_over(Task::carried_bytes, KEPT_BYTES_MAX) {
+        return Err(Rejection::Full {
+            what: "command, inputs, outputs and subtasks",
+            limit_bytes: KEPT_BYTES_MAX,
+        });
     }
     Ok(())
 }
 
-/// True for commands with texts that stay in the task. Outputs have a limit of their own.
+/// Refuses a command that is too long as a whole, though none of its texts is.
+pub(super) fn check_accepted(events: &[Event]) -> Result<(), Rejection> {
+    let Some(Event::TaskAccepted(accepted)) = events.first() else { return Ok(()) };
+    if json_bytes(&**accepted) > COMMAND_BYTES_MAX {
+        return Err(Rejection::TooLarge { field: "command", limit_bytes: COMMAND_BYTES_MAX });
+    }
+    Ok(())
+}
+
+/// True for commands with texts that stay in the task.
 fn brings_text(command: &Command) -> bool {
     if let Command::Finish { command, .. } = command {
         return leaves_work(command);
@@ -71,15 +100,20 @@ fn leaves_work(report: &FinishAttempt) -> bool {
 #[cfg(test)]
 mod tests {
     use capstan_decider::Decider as _;
+    use capstan_decider::spec::given;
     use uuid::Uuid;
 
     use super::*;
     use crate::Requested;
     use crate::id::InputId;
-    use crate::task::command::{MESSAGE_BYTES_MAX, ReportedOutcome, SubmitInput, SubtaskSpec};
+    use crate::task::command::{
+        AcceptAgentCommand, MESSAGE_BYTES_MAX, NewOutputStatus, ProduceOutput, ReportedOutcome, SubmitInput,
+        SubtaskSpec,
+    };
     use crate::task::event::{InputAccepted, InputOutcome, InputSource};
     use crate::task::fixture::{
-        ack, ask, at, cancel, claim, finishing, input, kinds, say, started, submit, task_of,
+        accepting, ack, agent_command, ask, at, cancel, change_message, claim, finishing, input, kinds,
+        lease, output, producing, say, start, started, submit, task_of,
     };
 
     fn long(number: u128) -> Requested<Command> {
@@ -88,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_no_agent_has_are_taken_up_to_a_megabyte_and_again_when_one_is_taken() {
-        let full = || (1..=4).fold(started(), |history, number| history.and(long(number)));
+    fn inputs_that_no_agent_has_are_taken_up_to_a_limit_and_again_when_one_is_taken() {
+        let full = || (1..=3).fold(started(), |history, number| history.and(long(number)));
         let refusal = Rejection::Full { what: "inputs that no agent has", limit_bytes: INPUTS_BYTES_MAX };
         full().when(long(5)).then_rejected(refusal.clone());
         full().when(say(5, "a short one")).then_rejected(refusal);
         // What is there already, what takes something away and what ends the task is done all the same.
-        full().when(long(4)).then_nothing();
+        full().when(long(3)).then_nothing();
         full().when(cancel()).then_with(|events, _| assert!(kinds(events).contains(&"cancelled")));
         let taken = full().and(claim(1)).and(ack(1, 1));
         taken.when(long(5)).then_with(|events, _| assert_eq!(kinds(events), ["said"]));
@@ -129,6 +163,51 @@ mod tests {
         started().when(with(10)).then_with(|events, _| assert!(kinds(events).contains(&"spawned")));
         let refusal = Rejection::Full { what: "open work and texts", limit_bytes: PROGRESS_BYTES_MAX };
         started().when(with(11)).then_rejected(refusal);
+    }
+
+    #[test]
+    fn a_command_is_taken_up_to_a_limit_of_the_whole() {
+        let attached = |bytes: usize| {
+            let attachment = |text: String| serde_json::Map::from_iter([("a".to_owned(), text.into())]);
+            let attachments = (0..3).map(|_| attachment("x".repeat(bytes / 3))).collect();
+            accepting(AcceptAgentCommand { attachments, ..agent_command() })
+        };
+        given::<TaskDecider>([]).when(attached(COMMAND_BYTES_MAX - 4096)).then_with(|events, _| {
+            assert_eq!(kinds(events), ["accepted", "run requested"]);
+        });
+        let refusal = Rejection::TooLarge { field: "command", limit_bytes: COMMAND_BYTES_MAX };
+        given::<TaskDecider>([]).when(attached(COMMAND_BYTES_MAX - 256)).then_rejected(refusal);
+        let large = || given::<TaskDecider>([]).and(attached(COMMAND_BYTES_MAX - 4096));
+        let changed = |bytes: usize| change_message(&"y".repeat(bytes));
+        let refusal = Rejection::Full { what: "command with its changes", limit_bytes: COMMAND_BYTES_MAX };
+        large().when(changed(1024)).then_with(|events, _| assert_eq!(kinds(events).len(), 1));
+        large().when(changed(8192)).then_rejected(refusal);
+    }
+
+    #[test]
+    fn a_large_command_leaves_room_for_fewer_inputs_and_outputs() {
+        let attachment = serde_json::Map::from_iter([("a".to_owned(), "x".repeat(250 << 10).into())]);
+        let command = AcceptAgentCommand { attachments: vec![attachment; 3], ..agent_command() };
+        let large =
+            || given::<TaskDecider>([]).and(accepting(command.clone())).and(lease(1, 1)).and(start(1, 2));
+        let refusal =
+            Rejection::Full { what: "command, inputs, outputs and subtasks", limit_bytes: KEPT_BYTES_MAX };
+        large().when(long(1)).then_rejected(refusal.clone());
+        large().when(say(1, "a short one")).then_with(|events, _| assert_eq!(kinds(events), ["said"]));
+        let title = "t".repeat(512);
+        let titled = |number| {
+            let output = ProduceOutput { title: title.clone(), ..output(number, NewOutputStatus::Pending) };
+            producing(number, output)
+        };
+        let mut state = large().state();
+        let refused = (1..1000).find_map(|number| match TaskDecider::decide(&state, &titled(number)) {
+            Ok(events) => {
+                state = fold::<TaskDecider>(state.take(), &events);
+                None
+            }
+            Err(no) => Some((number, no)),
+        });
+        assert!(matches!(&refused, Some((100..200, no)) if *no == refusal), "{refused:?}");
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub(super) fn decide(
 ) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
         return if let Command::Accept(command) = command {
-            accept::accept(command, *at)
+            let events = accept::accept(command, *at)?;
+            bounds::check_accepted(&events)?;
+            Ok(events)
         } else {
             Err(Rejection::NotFound)
         };

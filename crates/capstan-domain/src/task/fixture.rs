@@ -10,8 +10,8 @@ use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
     Accept, AcceptAgentCommand, AckInput, AskedKind, CancelTask, Command, DeferInput, ExpireBlocker,
-    ExpireLease, FinishAttempt, Lease, NewOutputStatus, OpenBlocker, ProduceOutput, ReportedOutcome,
-    SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
+    ExpireLease, FinishAttempt, Lease, MESSAGE_BYTES_MAX, NewOutputStatus, OpenBlocker, ProduceOutput,
+    ReportedOutcome, SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
 };
 use crate::task::event::Event;
 use crate::task::{Task, TaskDecider};
@@ -166,6 +166,13 @@ pub(super) fn request(summary: &str) -> OpenBlocker {
 pub(super) fn expire_blocker(revision: u32, seconds: i64) -> Requested<Command> {
     let blocker_id = blocker_id(revision);
     Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: GRACE_MS }).at(at(seconds))
+}
+
+/// Replaces the message of the task.
+pub(super) fn change_message(message: &str) -> Requested<Command> {
+    let update = serde_json::json!({ "task_id": task_id(), "payload_json": { "message": message } });
+    let command = serde_json::from_value(update).unwrap();
+    Command::Update { command, message_bytes_max: MESSAGE_BYTES_MAX }.at(at(30))
 }
 
 pub(super) fn cancel() -> Requested<Command> {

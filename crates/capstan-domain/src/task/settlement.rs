@@ -23,7 +23,7 @@ use crate::task::event::{
     RunEnded, RunStatus, TaskDone, TaskDropped, TaskFailed, TaskSlept,
 };
 use crate::task::rejection::Rejection;
-use crate::task::shortened::shortened;
+use crate::task::shortened::{ERROR_BYTES_MAX, shortened_as_json};
 use crate::task::state::{Blocker, Input, Live, Run, Task};
 use crate::task::steps::blocker::NewQuestion;
 use crate::task::steps::{blocker, budget, outputs, run};
@@ -40,9 +40,6 @@ pub const LOST_ATTEMPTS_MAX: u32 = 8;
 
 /// The longest pause a worker may ask for before the next attempt: a day, in milliseconds.
 const RETRY_AFTER_MS_MAX: i64 = 86_400_000;
-
-/// Longest error of an attempt that is kept, in bytes.
-pub const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// Sleep when the wake names no delay, in minutes.
 const DEFAULT_WAKE_MINUTES: i64 = 5;
@@ -212,7 +209,7 @@ fn settle_error(
 
 /// The error the worker reports. A long one is cut, never refused: the work it ends is over.
 fn reported_error(command: &FinishAttempt) -> Option<String> {
-    command.error.as_deref().map(|error| shortened(error, ERROR_BYTES_MAX))
+    command.error.as_deref().map(|error| shortened_as_json(error, ERROR_BYTES_MAX))
 }
 
 fn error_text(command: &FinishAttempt) -> String {

@@ -32,6 +32,7 @@ macro_rules! reads_as {
 }
 
 mod blocker;
+mod carried;
 mod changes;
 pub(super) mod children;
 mod inbox;
@@ -45,6 +46,7 @@ mod tool_calls;
 mod watches;
 
 pub use blocker::Blocker;
+pub use carried::CARRIED_BYTES_MAX;
 pub use changes::Changes;
 pub use children::{Child, ChildEnd, Children};
 pub use inbox::{Inbox, Input, InputState};
