@@ -44,6 +44,8 @@ pub struct ReadModel {
     pub(crate) is_carried: bool,
     /// The id of the row that a commit of a stream carries forward, and the Postgres type of the column.
     pub(crate) carried_id: fn(&StreamId, &RawValue) -> Option<(String, &'static str)>,
+    /// What a document of it shows that the state of the stream lacks, see [`Model::shown`].
+    pub(crate) shown: fn(&str) -> serde_json::Result<Option<Box<RawValue>>>,
     /// The statements that create its table and indexes, see [`Model::SCHEMA`].
     pub(crate) schema: &'static str,
     /// The columns of its table.
@@ -70,6 +72,7 @@ impl ReadModel {
                 let key = M::carried_key(stream, state)?;
                 Some((key.to_string(), <M::Key as RowKey>::HOLDS.sql()))
             },
+            shown: M::shown,
             schema: M::SCHEMA,
             columns: column_names::<M>,
             aside: aside_columns::<M>,

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use capstan_contract::schema::NamedSchema;
 use capstan_envelope::{Carried, Recorded, StreamId};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
@@ -80,13 +81,18 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// The document of a row, as it is carried forward.
-pub(crate) fn shown_in<R: serde::de::DeserializeOwned>(carried: &Carried) -> serde_json::Result<Option<R>> {
+/// What a document shows that the state of its stream lacks, as it is carried forward.
+pub(crate) fn shown_in<S: DeserializeOwned>(carried: &Carried) -> serde_json::Result<Option<S>> {
     carried.shown.as_ref().map(|shown| serde_json::from_str(shown.get())).transpose()
 }
 
-/// A second table of a model, with the part of its rows that is written once. Its columns are `id`, `doc` and
-/// those of [`Aside::columns`].
+/// The same in the document of a row: the fields of that name.
+pub(crate) fn shown_of<S: Serialize + DeserializeOwned>(doc: &str) -> serde_json::Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(&serde_json::from_str::<S>(doc)?)
+}
+
+/// A second table of a model, with the part of its rows that is written once, and again only when the row is carried forward
+/// with another. Its columns are `id`, `doc` and those of [`Aside::columns`].
 pub(crate) struct Aside<R: 'static> {
     /// Name of the table.
     pub(crate) table: &'static str,
@@ -159,10 +165,20 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
         None
     }
 
-    /// The row as a commit carries it forward, with its workspace; `None` when there is none. Equal to the row folded from
-    /// the commits before, but for the version of the stream.
+    /// What reads show of a row with this document that the state of the stream lacks; `None` where that is nothing.
+    fn shown(_: &str) -> serde_json::Result<Option<Box<RawValue>>> {
+        Ok(None)
+    }
+
+    /// The row as a commit carries it forward, with its workspace; `None` when there is none. It shows what the row shows that
+    /// is folded from the commits before, but for the version of the stream.
     fn carried(_: &Recorded, _: &Carried) -> serde_json::Result<Option<(String, Self)>> {
         Ok(None)
+    }
+
+    /// True when the document in [`Aside`] is no longer the one written with a row, now that it is `self`.
+    fn replaces_aside(&self, _written: Option<&Self>) -> bool {
+        false
     }
 
     /// Forgets what is needed only to write a new row.

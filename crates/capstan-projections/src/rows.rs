@@ -251,14 +251,15 @@ impl<M: Model> Rows for ModelRows<M> {
         if entry.sequence >= sequence {
             return Ok(());
         }
-        entry.row = row.map(|(workspace, row)| {
+        let written = entry.row.take();
+        entry.row = row.map(|(workspace, mut row)| {
             entry.workspace = workspace.into();
+            if entry.is_stored && !row.replaces_aside(written.as_ref()) {
+                // What is written once stands in its table.
+                row.settled();
+            }
             row
         });
-        if entry.is_stored {
-            // What is written once stands in its table.
-            entry.row.iter_mut().for_each(M::settled);
-        }
         (entry.sequence, entry.index, entry.version) = (sequence, 0, recorded.commit.version);
         if !std::mem::replace(&mut entry.changed, true) {
             self.changed.push(key);
@@ -349,7 +350,8 @@ impl<M: Model> Rows for ModelRows<M> {
             Batch::Refold => Write::Upsert,
         };
         let table = table::<M>();
-        let mut asides = aside_table::<M>().map(|table| table.outgoing(schema, insert, new));
+        let aside = |how| aside_table::<M>().map(|table| table.outgoing(schema, how, new));
+        let (mut asides, mut replaced) = (aside(insert), aside(Write::Replace));
         let [mut inserts, mut updates, mut deletions] =
             [insert, Write::Update, Write::Delete].map(|how| table.outgoing(schema, how, new));
         for key in &self.changed {
@@ -364,6 +366,7 @@ impl<M: Model> Rows for ModelRows<M> {
                     Ok(())
                 });
                 put.map_err(Self::unwritable)?;
+                let asides = if entry.is_stored { &mut replaced } else { &mut asides };
                 if let Some((out, doc)) = asides.as_mut().zip(aside_doc(row)) {
                     out.begin_row();
                     aside_bytes = doc.len();
@@ -378,7 +381,7 @@ impl<M: Model> Rows for ModelRows<M> {
             self.bytes = self.bytes + doc_bytes + aside_bytes - entry.doc_bytes - entry.aside_bytes;
             (entry.doc_bytes, entry.aside_bytes) = (doc_bytes, aside_bytes);
         }
-        let statements = asides.into_iter().chain([inserts, updates, deletions]);
+        let statements = asides.into_iter().chain(replaced).chain([inserts, updates, deletions]);
         to.extend(statements.filter(|statement| !statement.is_empty()));
         Ok(())
     }

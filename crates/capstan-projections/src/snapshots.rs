@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use capstan_contract::TaskCodec;
+use capstan_domain::task::Task;
 use capstan_envelope::{Carried, Codec as _, CommitId, Position, StreamHead, StreamId, Workspace};
 use capstan_eventlog::{
     KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent,
@@ -19,9 +20,9 @@ use uuid::Uuid;
 use crate::catalogue::MODELS;
 use crate::catalogue::applied_keys::applied_key;
 use crate::catalogue::streams::StreamRow;
-use crate::catalogue::tasks::{shown_of, state_of};
+use crate::catalogue::tasks::{TaskRow, state_of};
 use crate::checkpoint;
-use crate::model::{Named as _, Stored};
+use crate::model::{Model as _, Named as _, Stored};
 use crate::read_models::ReadModels;
 
 /// The longest wait for the table of keys to stand where a key left its head.
@@ -87,28 +88,35 @@ impl ReadModels {
         let client = self.client().await.map_err(unavailable)?;
         if stream.category() == TaskCodec::CATEGORY {
             let Some(row) = task_row(&client, stream).await? else { return Ok(None) };
-            let shown = shown_of(row.get("doc")).map_err(malformed)?;
-            return Ok(carried(task_snapshot(stream, &row)?, Some(shown)));
+            let shown = TaskRow::shown(row.get("doc")).map_err(malformed)?;
+            let known = task_snapshot(stream, &row)?;
+            let state = at_rest(known.state).map_err(malformed)?;
+            return Ok(carried(Snapshot { state, ..known }, shown));
         }
         let Some(known) = stream_snapshot(&client, stream).await? else { return Ok(None) };
         let models = MODELS.iter().filter(|model| model.name != StreamRow::NAME);
-        let mut reading =
-            models.filter_map(|model| Some((model.name, (model.carried_id)(stream, &known.state)?)));
+        let mut reading = models.filter_map(|model| Some((model, (model.carried_id)(stream, &known.state)?)));
         let Some((model, (id, holds))) = reading.next() else { return Ok(carried(known, None)) };
         // With the position of the stream, so that both rows are known to be of one instant.
         let sql = format!(
-            "SELECT s.position, (SELECT m.doc FROM capstan.{model} m WHERE m.id = $2::text::{holds}) \
-             FROM capstan.streams s WHERE s.id = $1"
+            "SELECT s.position, (SELECT m.doc FROM capstan.{} m WHERE m.id = $2::text::{holds}) \
+             FROM capstan.streams s WHERE s.id = $1",
+            model.name
         );
         let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
         let row = client.query_one(&statement, &[&stream.to_string(), &id]).await.map_err(unavailable)?;
         if row.get::<_, i64>(0) as u64 != known.head.position.sequence() {
             return Err(SnapshotError::Unavailable { source: "the stream changed meanwhile".into() });
         }
-        let shown = row.get::<_, Option<&str>>(1).map(|doc| RawValue::from_string(doc.to_owned()));
-        let shown = shown.transpose().map_err(malformed)?;
-        Ok(carried(known, shown))
+        let shown = row.get::<_, Option<&str>>(1).map(model.shown).transpose().map_err(malformed)?;
+        Ok(carried(known, shown.flatten()))
     }
+}
+
+/// The state of a task with what is carried forward of it, when it is over and settled.
+fn at_rest(state: Box<RawValue>) -> serde_json::Result<Box<RawValue>> {
+    let task: Task = serde_json::from_str(state.get())?;
+    if task.is_at_rest() { serde_json::value::to_raw_value(&task.carried()) } else { Ok(state) }
 }
 
 #[async_trait]

@@ -41,6 +41,8 @@ pub(crate) enum Write {
     Update,
     /// Rows the table may have.
     Upsert,
+    /// Rows the table has, with columns that are else written once.
+    Replace,
     /// Rows the table has, of which only the key is given.
     Delete,
 }
@@ -79,6 +81,7 @@ impl Table {
             Write::Insert | Write::Copy => self.insert_sql(schema),
             Write::Update => self.update_sql(schema),
             Write::Upsert => self.upsert_sql(schema),
+            Write::Replace => self.replace_sql(schema),
             Write::Delete => self.delete_sql(schema),
         };
         let columns = self.columns.iter().enumerate();
@@ -128,6 +131,12 @@ impl Table {
         )
     }
 
+    fn replace_sql(&self, schema: &str) -> String {
+        let (key, insert) = (self.columns[0].name, self.insert_sql(schema));
+        let set = self.columns[1..].iter().map(|column| format!("{0} = excluded.{0}", column.name));
+        format!("{insert} ON CONFLICT ({key}) DO UPDATE SET {}", set.collect::<Vec<_>>().join(", "))
+    }
+
     fn delete_sql(&self, schema: &str) -> String {
         format!("DELETE FROM {schema}.{} WHERE {} = ANY($1)", self.name, self.columns[0].name)
     }
@@ -147,7 +156,7 @@ impl Table {
 /// True for a column the statement is given: an update needs the key and what changes, a deletion the key.
 fn is_sent(how: Write, place: usize, column: &TableColumn) -> bool {
     match how {
-        Write::Insert | Write::Copy | Write::Upsert => true,
+        Write::Insert | Write::Copy | Write::Upsert | Write::Replace => true,
         Write::Update => place == 0 || column.changes,
         Write::Delete => place == 0,
     }

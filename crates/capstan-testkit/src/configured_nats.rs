@@ -1,4 +1,4 @@
-//! A nats-server with the users and permissions of `docs/operations/nats-permissions.conf`.
+//! A nats-server with a configuration of its own: the users and permissions of `docs/operations/nats-permissions.conf`, or none.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -32,11 +32,20 @@ pub struct ConfiguredNats {
 impl ConfiguredNats {
     /// Starts one with the template, a port and a store.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(TEMPLATE).await
+    }
+
+    /// Starts one with a port and a store, and everything else as nats-server has it: a message is at most 1 MiB.
+    pub async fn stock() -> anyhow::Result<Self> {
+        Self::start_with("").await
+    }
+
+    async fn start_with(configuration: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("capstan-nats-").tempdir()?;
         let path = folder.path().to_string_lossy();
         let file = folder.path().join("nats.conf");
         let own = format!("listen: \"127.0.0.1:-1\"\njetstream: {{ store_dir: \"{path}/store\" }}\n");
-        std::fs::write(&file, own + TEMPLATE)?;
+        std::fs::write(&file, own + configuration)?;
         let program = Servers::find_nats_server(&LaunchConfig::new(folder.path())).await?;
         let child = Command::new(program)
             .arg("--config")

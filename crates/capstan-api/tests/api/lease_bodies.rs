@@ -59,8 +59,8 @@ async fn task(api: &Api) -> String {
     let (message, input, _) = texts();
     let command = json!({
         "agent_id": "large", "message": message, "dispatch_delay_ms": 3_600_000,
-        "extra_system_prompt": "e".repeat(200 * KIB),
-        "attachments": [{ "text": "a".repeat(250 * KIB) }, { "text": "b".repeat(250 * KIB) }],
+        "extra_system_prompt": "e".repeat(50 * KIB),
+        "attachments": [{ "text": "a".repeat(250 * KIB) }, { "text": "b".repeat(130 * KIB) }],
         "input_provenance": { "from": "p".repeat(20 * KIB) }, "routing": { "to": "r".repeat(20 * KIB) },
     });
     let accepted = post(api, "/v1/workspaces/dev/tasks", &command).await.expect(202);
@@ -106,7 +106,7 @@ async fn attempts_at_every_limit_reach_a_worker_on_a_stock_server() {
     let whole: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(whole["prompt"], json!(texts().2));
     assert_eq!(whole["agent_config"]["system_prompt"], json!("c".repeat(500 * KIB)));
-    assert_eq!(whole["attachments"][1]["text"], json!("b".repeat(250 * KIB)));
+    assert_eq!(whole["attachments"][1]["text"], json!("b".repeat(130 * KIB)));
     assert!(whole.get("omitted").is_none());
 
     // Over NATS, where each answer is one message.

@@ -3,7 +3,7 @@
 use capstan_contract::catalogue::AgentCodec;
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::agent::lookup::normal_form;
-use capstan_domain::agent::{Event, Fields, Updated};
+use capstan_domain::agent::{Created, Event, Fields, State, Updated};
 use capstan_domain::id::AgentId;
 use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored, shown_in};
+use crate::model::{Model, Stored, shown_in, shown_of};
 use crate::redaction::{map_of, shown};
 
 /// An agent as the API returns it.
@@ -35,6 +35,12 @@ pub(crate) struct AgentRow {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: u64,
+}
+
+/// What an agent shows that its state lacks.
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    updated_at: DateTime<Utc>,
 }
 
 impl Model for AgentRow {
@@ -61,21 +67,9 @@ impl Model for AgentRow {
 
     fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         match fact.event {
-            Event::Created(created) => Some(AgentRow {
-                id: created.agent_id,
-                workspace: created.workspace.clone(),
-                agent_key: created.agent_key.clone(),
-                name: created.name.clone(),
-                role: created.role.clone(),
-                memory_scope: created.memory_scope.clone(),
-                quality_score: created.quality_score,
-                cost_budget_usd: created.cost_budget_usd,
-                config: shown(&created.config),
-                active: created.active,
-                created_at: created.created_at,
-                updated_at: fact.occurred_at(),
-                version: fact.version(),
-            }),
+            Event::Created(created) => {
+                Some(Self { updated_at: fact.occurred_at(), ..begin(created, fact.version()) })
+            }
             Event::Updated(updated) => row.map(|mut row| {
                 change(&mut row, updated);
                 row.updated_at = fact.occurred_at();
@@ -90,14 +84,39 @@ impl Model for AgentRow {
         stream.id().parse().ok().filter(|_| stream.category() == AgentCodec::CATEGORY)
     }
 
+    fn shown(doc: &str) -> serde_json::Result<Option<Box<RawValue>>> {
+        shown_of::<Shown>(doc).map(Some)
+    }
+
     fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
-        let row: Option<Self> = shown_in(carried)?;
-        let version = recorded.commit.version;
-        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
+        let state: State = serde_json::from_str(carried.state.get())?;
+        let Some((created, Shown { updated_at })) = state.profile.zip(shown_in(carried)?) else {
+            return Ok(None);
+        };
+        let workspace = created.workspace.clone();
+        Ok(Some((workspace, Self { updated_at, ..begin(&created, recorded.commit.version) })))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
         serde_json::from_str(stored.doc)
+    }
+}
+
+fn begin(created: &Created, version: u64) -> AgentRow {
+    AgentRow {
+        id: created.agent_id,
+        workspace: created.workspace.clone(),
+        agent_key: created.agent_key.clone(),
+        name: created.name.clone(),
+        role: created.role.clone(),
+        memory_scope: created.memory_scope.clone(),
+        quality_score: created.quality_score,
+        cost_budget_usd: created.cost_budget_usd,
+        config: shown(&created.config),
+        active: created.active,
+        created_at: created.created_at,
+        updated_at: created.created_at,
+        version,
     }
 }
 

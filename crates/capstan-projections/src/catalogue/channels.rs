@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored, shown_in};
+use crate::model::{Model, Stored, shown_in, shown_of};
 use crate::redaction::{map_of, shown};
 
 /// A channel binding as the API returns it.
@@ -31,6 +31,12 @@ pub(crate) struct ChannelRow {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: u64,
+}
+
+/// What a binding shows that the state of its channel lacks.
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    updated_at: DateTime<Utc>,
 }
 
 impl Model for ChannelRow {
@@ -66,7 +72,7 @@ impl Model for ChannelRow {
 
     fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         match fact.event {
-            Event::Bound(bound) => Some(begin(bound, fact)),
+            Event::Bound(bound) => Some(begin(bound, fact.occurred_at(), fact.version())),
             Event::Changed(changed) => row.map(|mut row| {
                 let mut config = map_of(&row.config);
                 changed.apply(&mut row.agent_id, &mut config, &mut row.active);
@@ -87,10 +93,16 @@ impl Model for ChannelRow {
         state.binding.map(|bound| bound.binding_id.0)
     }
 
+    fn shown(doc: &str) -> serde_json::Result<Option<Box<RawValue>>> {
+        shown_of::<Shown>(doc).map(Some)
+    }
+
     fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
-        let row: Option<Self> = shown_in(carried)?;
-        let version = recorded.commit.version;
-        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
+        let state: State = serde_json::from_str(carried.state.get())?;
+        let Some((bound, Shown { updated_at })) = state.binding.zip(shown_in(carried)?) else {
+            return Ok(None);
+        };
+        Ok(Some((bound.workspace.clone(), begin(&bound, updated_at, recorded.commit.version))))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
@@ -98,7 +110,7 @@ impl Model for ChannelRow {
     }
 }
 
-fn begin(bound: &Bound, fact: &Fact<'_, &Event>) -> ChannelRow {
+fn begin(bound: &Bound, updated_at: DateTime<Utc>, version: u64) -> ChannelRow {
     ChannelRow {
         id: bound.binding_id,
         workspace: bound.workspace.clone(),
@@ -108,7 +120,7 @@ fn begin(bound: &Bound, fact: &Fact<'_, &Event>) -> ChannelRow {
         config: shown(&bound.config),
         active: bound.active,
         created_at: bound.bound_at,
-        updated_at: fact.occurred_at(),
-        version: fact.version(),
+        updated_at,
+        version,
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored, shown_in};
+use crate::model::{Model, Stored, shown_in, shown_of};
 
 /// An execution class as the API returns it.
 #[serde_with::skip_serializing_none]
@@ -34,6 +34,13 @@ pub(crate) struct ClassRow {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: u64,
+}
+
+/// What a class shows that its state lacks.
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
 }
 
 /// The id of a class: instance keys are unique within a workspace only.
@@ -58,19 +65,7 @@ impl Model for ClassRow {
     fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let created_at = row.as_ref().map_or_else(|| fact.occurred_at(), |row| row.created_at);
         let state = Class::evolve(row.map(state).unwrap_or_default(), fact.event);
-        Some(ClassRow {
-            instance_key: fact.recorded.commit.stream.id().to_owned(),
-            workspace: fact.workspace().to_owned(),
-            desired_dispatch_concurrency: state.desired_dispatch_concurrency,
-            failed_attempt_threshold: state.failed_attempt_threshold,
-            active: state.active,
-            health: state.health,
-            pauses: state.pauses,
-            is_configured: state.is_configured,
-            created_at,
-            updated_at: fact.occurred_at(),
-            version: fact.version(),
-        })
+        Some(row_of(&state, Shown { created_at, updated_at: fact.occurred_at() }, fact.recorded))
     }
 
     fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
@@ -78,14 +73,35 @@ impl Model for ClassRow {
             .then(|| class_id(stream.workspace().as_str(), stream.id()))
     }
 
+    fn shown(doc: &str) -> serde_json::Result<Option<Box<RawValue>>> {
+        shown_of::<Shown>(doc).map(Some)
+    }
+
     fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
-        let row: Option<Self> = shown_in(carried)?;
-        let version = recorded.commit.version;
-        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
+        let state = serde_json::from_str(carried.state.get())?;
+        let row = shown_in(carried)?.map(|shown| row_of(&state, shown, recorded));
+        Ok(row.map(|row| (row.workspace.clone(), row)))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
         serde_json::from_str(stored.doc)
+    }
+}
+
+fn row_of(state: &State, Shown { created_at, updated_at }: Shown, recorded: &Recorded) -> ClassRow {
+    let stream = &recorded.commit.stream;
+    ClassRow {
+        instance_key: stream.id().to_owned(),
+        workspace: stream.workspace().as_str().to_owned(),
+        desired_dispatch_concurrency: state.desired_dispatch_concurrency,
+        failed_attempt_threshold: state.failed_attempt_threshold,
+        active: state.active,
+        health: state.health,
+        pauses: state.pauses,
+        is_configured: state.is_configured,
+        created_at,
+        updated_at,
+        version: recorded.commit.version,
     }
 }
 

@@ -4,7 +4,7 @@ use capstan_contract::catalogue::ScheduleCodec;
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated, SkipReason};
-use capstan_domain::schedule::{Definition, Next};
+use capstan_domain::schedule::{Definition, Next, State};
 use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored, shown_in};
+use crate::model::{Model, Stored, shown_in, shown_of};
 
 /// A schedule as the API returns it.
 #[serde_with::skip_serializing_none]
@@ -71,6 +71,19 @@ struct Skip {
     to: DateTime<Utc>,
     count: u64,
     at: DateTime<Utc>,
+}
+
+/// What a schedule shows that its state lacks.
+#[serde_with::skip_serializing_none]
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    agent_key: String,
+    agent_name: String,
+    paused: Option<Paused>,
+    last_run_at: Option<DateTime<Utc>>,
+    last_skip: Option<Skip>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
 }
 
 impl ScheduleRow {
@@ -164,10 +177,34 @@ impl Model for ScheduleRow {
         stream.id().parse().ok().filter(|_| stream.category() == ScheduleCodec::CATEGORY)
     }
 
+    fn shown(doc: &str) -> serde_json::Result<Option<Box<RawValue>>> {
+        shown_of::<Shown>(doc).map(Some)
+    }
+
     fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
-        let row: Option<Self> = shown_in(carried)?;
-        let version = recorded.commit.version;
-        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
+        let state: State = serde_json::from_str(carried.state.get())?;
+        let Some((schedule, shown)) = state.zip(shown_in(carried)?) else { return Ok(None) };
+        let Shown { agent_key, agent_name, paused, last_run_at, last_skip, created_at, updated_at } = shown;
+        let mut row = Self {
+            id: schedule.schedule_id,
+            workspace: schedule.workspace.clone(),
+            agent_id: schedule.agent_id,
+            agent_key,
+            agent_name,
+            definition: schedule.definition,
+            active: schedule.active,
+            paused,
+            next_tick: None,
+            next_run_at: None,
+            last_run_at,
+            last_task_id: schedule.last_task_id,
+            last_skip,
+            created_at,
+            updated_at,
+            version: recorded.commit.version,
+        };
+        row.waits_for(schedule.next);
+        Ok(Some((schedule.workspace, row)))
     }
 
     fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

@@ -93,15 +93,6 @@ pub(crate) fn state_of(id: Uuid, stored: &Stored<'_>) -> serde_json::Result<(Str
     Ok((StreamHead { position, version: stored.version, hash, applied }, RawValue::from_string(state)?))
 }
 
-/// What reads show of a task besides its state, as that document has it.
-pub(crate) fn shown_of(doc: &str) -> serde_json::Result<Box<RawValue>> {
-    #[derive(Deserialize)]
-    struct ReadShown {
-        shown: Box<RawValue>,
-    }
-    serde_json::from_str(doc).map(|ReadShown { shown }| shown)
-}
-
 /// The acceptance of a task, which must be there.
 pub(crate) fn read_acceptance(task_id: Uuid, doc: Option<&str>) -> serde_json::Result<Arc<TaskAccepted>> {
     TaskAccepted::of_stored(TaskId(task_id), present(doc)?).map(Arc::new)
@@ -213,6 +204,14 @@ impl Model for TaskRow {
         Uuid::parse_str(stream.id()).ok().filter(|_| stream.category() == TaskCodec::CATEGORY)
     }
 
+    fn shown(doc: &str) -> serde_json::Result<Option<Box<RawValue>>> {
+        #[derive(Deserialize)]
+        struct ReadShown {
+            shown: Box<RawValue>,
+        }
+        serde_json::from_str(doc).map(|ReadShown { shown }| Some(shown))
+    }
+
     fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
         let state: Option<Box<Task>> = serde_json::from_str(carried.state.get())?;
         let Some(task) = state else { return Ok(None) };
@@ -220,6 +219,11 @@ impl Model for TaskRow {
         let new = Some(Arc::clone(&task.accepted));
         let row = Self { head: StreamHead::carried(recorded, carried), task, shown, new };
         Ok(Some((recorded.commit.stream.workspace().as_str().to_owned(), row)))
+    }
+
+    fn replaces_aside(&self, written: Option<&Self>) -> bool {
+        // The changes of the command, which stood beside it, stand in it now.
+        written.is_none_or(|written| written.task.changes != self.task.changes)
     }
 
     fn read(key: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {

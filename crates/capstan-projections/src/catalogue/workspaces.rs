@@ -2,7 +2,7 @@
 
 use capstan_contract::catalogue::WorkspaceCodec;
 use capstan_contract::schema::NamedSchema;
-use capstan_domain::workspace::{Event, Settings};
+use capstan_domain::workspace::{Details, Event, Settings, State};
 use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::{Model, Stored, shown_in};
+use crate::model::{Model, Stored, shown_in, shown_of};
 
 /// A workspace as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,13 @@ pub(crate) struct WorkspaceRow {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: u64,
+}
+
+/// What a workspace shows that its state lacks.
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
 }
 
 impl Model for WorkspaceRow {
@@ -63,10 +70,19 @@ impl Model for WorkspaceRow {
         (stream.category() == WorkspaceCodec::CATEGORY).then(|| stream.workspace().as_str().to_owned())
     }
 
+    fn shown(doc: &str) -> serde_json::Result<Option<Box<RawValue>>> {
+        shown_of::<Shown>(doc).map(Some)
+    }
+
     fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
-        let row: Option<Self> = shown_in(carried)?;
+        let state: State = serde_json::from_str(carried.state.get())?;
+        let Some((details, shown)) = state.details.zip(shown_in(carried)?) else { return Ok(None) };
+        let (Details { display_name, settings }, Shown { created_at, updated_at }) = (details, shown);
+        let workspace = recorded.commit.stream.workspace().as_str().to_owned();
         let version = recorded.commit.version;
-        Ok(row.map(|row| (row.workspace.clone(), Self { version, ..row })))
+        let row =
+            Self { workspace: workspace.clone(), display_name, settings, created_at, updated_at, version };
+        Ok(Some((workspace, row)))
     }
 
     fn read(_: &String, stored: &Stored<'_>) -> serde_json::Result<Self> {

@@ -6,6 +6,7 @@
 
 mod agent_story;
 mod agent_versions;
+mod archive_limits;
 mod archived_log;
 mod bad_input;
 mod bus;
