@@ -8,6 +8,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+/// The redacted form of a value from a caller or worker.
+pub(crate) fn shown_value(value: &Value) -> Value {
+    let mut shown = value.clone();
+    redact(&mut shown);
+    shown
+}
+
 /// The redacted JSON text of a value from a caller or worker.
 pub(crate) fn shown(value: &impl Serialize) -> Box<RawValue> {
     let shown = serde_json::to_value(value).and_then(|mut value| {

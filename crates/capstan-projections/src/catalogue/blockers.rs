@@ -11,14 +11,14 @@ use capstan_domain::task::state::Blocker;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::{Model, Stored};
-use crate::redaction::shown;
+use crate::redaction::shown_value;
 
 /// A blocker as last updated, without its resolution.
 #[serde_with::skip_serializing_none]
@@ -37,8 +37,9 @@ pub struct OpenBlocker {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     items: Vec<BlockerItem>,
     wait_group_id: Option<String>,
+    // Not its text: what is flattened into a row cannot be read back as one.
     /// JSON Schema the answers must satisfy.
-    answer_schema: Option<Box<RawValue>>,
+    answer_schema: Option<Value>,
     deadline: Option<BlockerDeadline>,
     approvers: Option<Approvers>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +64,7 @@ impl OpenBlocker {
             questions: opened.questions.clone(),
             items: opened.items.clone(),
             wait_group_id: opened.wait_group_id.clone(),
-            answer_schema: opened.answer_schema.as_ref().map(shown),
+            answer_schema: opened.answer_schema.as_ref().map(shown_value),
             deadline: opened.deadline.clone(),
             approvers: opened.approvers.clone(),
             approved_by: Vec::new(),

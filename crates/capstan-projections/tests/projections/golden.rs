@@ -102,6 +102,8 @@ async fn golden_events_give_golden_rows_and_a_second_time_changes_nothing() {
                 .await
                 .unwrap();
             project(&log, &place.reconnected(), end).await;
+            let parked = read_models.parked(10).await.unwrap();
+            assert_eq!(parked.len(), 0, "{} read back: {parked:?}", case.display());
             assert_eq!(read_models.digests().await.unwrap(), digests, "{} applied twice", case.display());
         }
     }
