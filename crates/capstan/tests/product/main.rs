@@ -13,6 +13,7 @@ mod bus;
 mod claude_code;
 mod idempotency;
 mod kill;
+mod limits;
 mod operations;
 mod process;
 mod python_worker;

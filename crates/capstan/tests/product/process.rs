@@ -190,8 +190,9 @@ impl Product {
             .await?;
         ensure!(
             output.status.success(),
-            "capstan {arguments:?}: {} {}",
+            "capstan {arguments:?}: {} {} {}",
             output.status,
+            String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(String::from_utf8(output.stdout)?)
