@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +14,9 @@ use crate::Loaded;
 /// Number of locks the streams share, so that look-ups of different streams seldom meet.
 const SHARDS: usize = 64;
 
-/// Bytes a stream in memory takes beside the text of its state and its keys.
-const BYTES_PER_STREAM: usize = 2048;
+/// Bytes a stream in memory takes beside the text of its state and its keys: of a task, state and acceptance with room for what
+/// most tasks lack, and its places in the cache.
+const BYTES_PER_STREAM: usize = 3072;
 /// Bytes a stream may grow by, beyond the size it was measured with, before it is measured anew.
 const GROWTH_MAX: usize = 4096;
 
@@ -173,6 +173,8 @@ fn text_bytes(value: &impl Serialize) -> usize {
 pub(crate) struct Cache<S> {
     bytes: Arc<AtomicUsize>,
     bytes_max: usize,
+    /// Most slots of a shard.
+    of_shard: usize,
     hasher: RandomState,
     shards: Box<[Shard<S>]>,
 }
@@ -181,9 +183,10 @@ type Shard<S> = Mutex<LruCache<StreamId, Arc<Slot<S>>>>;
 
 impl<S: Serialize> Cache<S> {
     pub(crate) fn new(entries_max: usize, bytes_max: usize) -> Self {
-        let of_shard = NonZeroUsize::new(entries_max / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::new(of_shard))).collect();
-        Self { bytes: Arc::default(), bytes_max, hasher: RandomState::new(), shards }
+        let of_shard = (entries_max / SHARDS).max(1);
+        // A bounded one takes all of its places at once, and a process has many caches that stay nearly empty.
+        let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::unbounded())).collect();
+        Self { bytes: Arc::default(), bytes_max, of_shard, hasher: RandomState::new(), shards }
     }
 
     /// The slot of a stream, made when there is none.
@@ -193,11 +196,9 @@ impl<S: Serialize> Cache<S> {
             return Arc::clone(slot);
         }
         let slot = Arc::new(Slot::new(Arc::clone(&self.bytes)));
-        if let Some((_, left)) = shard.push(stream.clone(), Arc::clone(&slot)) {
-            left.leave();
-        }
+        shard.push(stream.clone(), Arc::clone(&slot));
         // Others of this shard make room, as those of the other shards do when they are used.
-        while self.bytes.load(Ordering::Relaxed) > self.bytes_max
+        while (shard.len() > self.of_shard || self.bytes.load(Ordering::Relaxed) > self.bytes_max)
             && shard.len() > 1
             && let Some((_, left)) = shard.pop_lru()
         {
@@ -240,7 +241,7 @@ mod tests {
             cache.slot(&stream(number)).put(&note(2_000), Growth::Unknown);
             let held = cache.bytes.load(Ordering::Relaxed);
             // One of each shard may stay until its shard is used again.
-            assert!(held <= 200_000 + (SHARDS + 1) * 4_050, "{held} bytes");
+            assert!(held <= 200_000 + (SHARDS + 1) * 5_080, "{held} bytes");
         }
         let last = cache.slot(&stream(599));
         assert!(last.get().is_some(), "the one used last is there");

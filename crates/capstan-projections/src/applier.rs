@@ -387,7 +387,7 @@ mod tests {
         let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
         let archived = Archived::default();
         let mut applier = Applier::start(session, at, identity, 10_000, archived).await.unwrap();
-        applier.fold.cached.bytes_max = 0;
+        applier.fold.kept_bytes_max = 0;
         let created = agent::Created::named("dev", "demo", "Demo", Utc::now());
         let id = created.agent_id;
         applier.apply(vec![decoded(1, 1, agent::Event::Created(created))]).await.unwrap();

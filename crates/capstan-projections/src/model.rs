@@ -120,6 +120,8 @@ pub(crate) struct Answer {
 pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'static {
     /// Increases with every change of the fold or the table: rows of another version are rebuilt, never read.
     const VERSION: i32;
+    /// Bytes of what a row holds behind pointers, besides the texts of its documents.
+    const BOXED: usize = 0;
     /// The columns reads filter and sort by.
     const COLUMNS: &'static [Column<Self>];
     /// The name and schema of the row in API answers; `None` for rows the API does not return.

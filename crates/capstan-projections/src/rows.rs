@@ -18,10 +18,10 @@ use crate::session::Session;
 use crate::store_error::StoreError;
 use crate::table::{Outgoing, Table, TableColumn, Write};
 
-/// Maximum number of rows kept after a batch; above it all are dropped and read again when needed.
-const CACHED_ROWS_MAX: usize = 20_000;
 /// Rows for which memory is kept when all are dropped.
 const ENTRIES_KEPT: usize = 1_024;
+/// Places that the map of entries has for each, between one and two and a half.
+const PLACES: usize = 2;
 /// Place of the document among the columns of a table.
 const DOC: usize = 4;
 /// Version of a stream with its first commit.
@@ -157,7 +157,7 @@ pub(crate) trait Rows: Send + Sync {
     fn len(&self) -> usize;
     /// Drops the rows of which the hash of the key is outside, and takes no others from now on.
     fn restrict(&mut self, hashes: RangeInclusive<u64>);
-    /// Bytes of the documents as last read or written.
+    /// Bytes that the rows take, by the documents as last read or written.
     fn bytes(&self) -> usize;
 }
 
@@ -415,9 +415,6 @@ impl<M: Model> Rows for ModelRows<M> {
                 entry.is_stored = entry.row.is_some();
             }
         }
-        if self.entries.len() > CACHED_ROWS_MAX {
-            self.forget();
-        }
     }
 
     fn forget(&mut self) {
@@ -447,7 +444,7 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn bytes(&self) -> usize {
-        self.bytes + self.entries.len() * size_of::<(M::Key, Entry<M>)>()
+        self.bytes + self.entries.len() * (PLACES * size_of::<(M::Key, Entry<M>)>() + M::BOXED)
     }
 }
 

@@ -139,6 +139,7 @@ impl TaskRow {
 
 impl Model for TaskRow {
     const VERSION: i32 = 7;
+    const BOXED: usize = size_of::<Task>() + size_of::<TaskAccepted>();
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task.accepted.agent_id.0))),
         Column::changing("state", CellType::Text, |row| Cell::text(row.task.state.as_str())),

@@ -22,7 +22,7 @@ pub(super) struct Onto {
 
 impl Onto {
     pub(super) fn new(schemas: Schemas, fold: Fold, config: &ReplayConfig) -> Self {
-        Self { schemas, fold: fold.keeping(config.cached()) }
+        Self { schemas, fold: fold.keeping(config.kept_bytes()) }
     }
 
     /// Folds commits in order, in one transaction unless a row is refused.

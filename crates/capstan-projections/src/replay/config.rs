@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::ReplayError;
 use super::progress::ReplayProgress;
 use crate::copy_in::COPY_BYTES;
-use crate::fold::Cached;
 
 /// Called a few times a second while the log is replayed, and whenever a step begins.
 pub type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
@@ -16,8 +15,6 @@ pub type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
 const ROW_FACTOR: usize = 4;
 /// Bytes of a row of a model over several streams, rounded up.
 const SPANNING_ROW: usize = 1024;
-/// Bytes of a row in the cache of a fold onto tables, besides its document.
-const CACHED_ROW: usize = 1024;
 
 /// Memory, processors and disk of a rebuild or a verification.
 #[derive(Clone)]
@@ -85,10 +82,9 @@ impl ReplayConfig {
         (self.memory_bytes / 64).clamp(1, 1024 * 1024)
     }
 
-    /// What of the rows of finished tables is kept in memory.
-    pub(crate) fn cached(&self) -> Cached {
-        let part = self.memory_bytes / 16;
-        Cached { bytes_max: part / ROW_FACTOR, rows_max: part / CACHED_ROW }
+    /// Bytes of rows of finished tables that are kept in memory: with the rows of a batch, a 16th.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.memory_bytes / 32
     }
 
     /// Rows of models over several streams that are folded at once.
