@@ -17,6 +17,9 @@ use uuid::Uuid;
 /// Fields whose absence has another value than nothing, with the file and place of that value below `schemas/defaults`. Fields
 /// of such a field are at the same place below.
 const FROZEN: &[(&str, &str, &str)] = &[
+    ("agent-created/active", STORED, "/active"),
+    ("agent-created/memory_scope", STORED, "/memory_scope"),
+    ("agent-created/role", STORED, "/agent_role"),
     ("attempt-leased/attempt_no", STORED, "/first"),
     ("attempt-leased/lease_ms", STORED, "/lease_ms"),
     ("input-accepted/kind", STORED, "/input_kind"),
@@ -47,6 +50,12 @@ const SAID: &[&str] = &[
     "tick-fired/next/run_at",
     "tick-skipped/next/run_at",
     "ticks-missed/next/run_at",
+    "usage-recorded/usage/cache_creation_input_tokens",
+    "usage-recorded/usage/cache_read_input_tokens",
+    "usage-recorded/usage/cost_usd",
+    "usage-recorded/usage/input_tokens",
+    "usage-recorded/usage/output_tokens",
+    "usage-recorded/usage/total_tokens",
 ];
 
 fn schemas() -> PathBuf {

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use capstan_contract::schema_files::sample_path;
-use capstan_contract::{CATALOGUE, DomainEvent, TaskCodec, decode_commit, whole_records};
-use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
+use capstan_contract::{AgentCodec, CATALOGUE, DomainEvent, TaskCodec, decode_commit, whole_records};
+use capstan_domain::class_key::execution_class_key;
+use capstan_domain::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId};
 use capstan_domain::implied::{self, Implied};
 use capstan_domain::task::Event;
 use capstan_domain::task::event::TaskAccepted;
@@ -284,6 +285,91 @@ fn what_the_system_reports_has_the_id_of_its_number_and_a_run_names_its_inputs_b
         assert_eq!((report.get("input_id"), &report["seq"]), (None, &json!(996)));
         assert_eq!((alone.get("inputs"), &together["inputs"]), (None, &json!([[3, 996]])));
     }
+}
+
+/// The commit of a client's keyed command, which reads back as it is, and its events as stored.
+fn keyed(key: &str, events: &[Event]) -> Vec<Value> {
+    let mut commit = commit(Actor::Client { name: "ann".into() }, &[]);
+    commit.metadata.idempotency = Some(Idempotency { key: key.into(), fingerprint: "f".into() });
+    commit.events = TaskCodec::encode(events, commit.facts()).unwrap();
+    assert_eq!(TaskCodec::decode(&commit).unwrap(), events);
+    data(&commit)
+}
+
+#[test]
+fn the_execution_class_of_a_task_follows_from_its_agent_lane_and_policy() {
+    let agent = AgentId::from_key("dev", "researcher");
+    for (lane, policy) in
+        [(None, json!({})), (Some("night"), json!({ "ask": "always", "resources": { "cpu": 2 } }))]
+    {
+        let read = serde_json::from_value(policy.clone()).unwrap();
+        let class = execution_class_key("dev", agent, lane, &read);
+        let own = json!({ "agent_id": agent, "lane": lane, "policy": policy, "instance_key": class });
+        let other =
+            json!({ "agent_id": agent, "lane": lane, "policy": policy, "instance_key": "execclass_0" });
+        // One after the other: what the first says is not taken for the second's.
+        let stored = keyed("k", &[accepted(&other), accepted(&own), accepted(&other)]);
+        let classes: Vec<_> = stored.iter().map(|accepted| accepted.get("instance_key")).collect();
+        assert_eq!(classes, [Some(&json!("execclass_0")), None, Some(&json!("execclass_0"))]);
+    }
+}
+
+#[test]
+fn an_output_that_the_key_names_is_not_named_again() {
+    let output = OutputId(Uuid::from_u128(0x0075));
+    let appended = |id: OutputId| event("output-rows-appended", &json!({ "output_id": id }));
+    let finalized = event("output-finalized", &json!({ "output_id": output }));
+    let stored =
+        keyed(&format!("12/{output}/m3"), &[appended(output), finalized, appended(OutputId(Uuid::nil()))]);
+    let named: Vec<_> = stored.iter().map(|event| event.get("output_id").is_some()).collect();
+    assert_eq!(named, [false, false, true]);
+    let produced = |id: OutputId| event("output-produced", &json!({ "output_id": id }));
+    let stored = keyed("12//m3", &[produced(OutputId::of_key(task(), "12//m3")), produced(output)]);
+    let named: Vec<_> = stored.iter().map(|event| event.get("output_id").is_some()).collect();
+    assert_eq!(named, [false, true]);
+}
+
+#[test]
+fn of_a_usage_only_what_does_not_follow_is_stored() {
+    let stored = |usage: &Value| {
+        let events = [event("usage-recorded", &json!({ "usage": usage }))];
+        keyed("k", &events)[0]["usage"].clone()
+    };
+    let model = json!({ "input_tokens": 18, "output_tokens": 1, "cost_usd": 0.5 });
+    let sums = json!({ "input_tokens": 18, "output_tokens": 1, "total_tokens": 19, "cost_usd": 0.5 });
+    let with = |usage: &Value, models: Value| {
+        let mut usage = usage.clone();
+        usage["models"] = models;
+        usage
+    };
+    let models = json!({ "a": model });
+    assert_eq!(stored(&with(&sums, models.clone())), json!({ "models": models }));
+    assert_eq!(stored(&sums), json!({ "input_tokens": 18, "output_tokens": 1, "cost_usd": 0.5 }));
+    // What a reporter stated is kept, whatever it adds up to; a zero, too.
+    let stated = json!({ "input_tokens": 0, "output_tokens": 1, "total_tokens": 5, "cost_usd": 0.0 });
+    let kept = with(&json!({ "input_tokens": 0, "total_tokens": 5, "cost_usd": 0.0 }), models.clone());
+    assert_eq!(stored(&with(&stated, models)), kept);
+    assert_eq!(
+        stored(&json!({ "output_tokens": 1, "total_tokens": 5 })),
+        json!({ "output_tokens": 1, "total_tokens": 5 })
+    );
+}
+
+#[test]
+fn an_agent_with_nothing_chosen_stores_no_defaults() {
+    let stream: StreamId = "dev/agent/00000000-0000-0000-0000-000000000017".parse().unwrap();
+    let created = capstan_domain::agent::Created {
+        agent_id: AgentId(Uuid::from_u128(0x17)),
+        ..capstan_domain::agent::Created::named("dev", "demo", "Demo", now())
+    };
+    let mut commit = commit(Actor::System, &[]);
+    commit.stream = stream;
+    let events = [capstan_domain::agent::Event::Created(created)];
+    commit.events = AgentCodec::encode(&events, commit.facts()).unwrap();
+    assert_eq!(AgentCodec::decode(&commit).unwrap(), events);
+    let stored = data(&commit).remove(0);
+    let fields: Vec<_> = stored.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields, ["agent_key", "config", "name"]);
 }
 
 /// The texts of a commit of a worker and of the engine, each the longer for what differs between tasks.

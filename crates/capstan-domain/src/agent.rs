@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::finite::{self, AMOUNT_MAX};
 use crate::id::AgentId;
-use crate::implied::{At, Own, OwnWorkspace};
+use crate::implied::{self, At, Own, OwnWorkspace};
 use crate::limits::{self, NAME_BYTES_MAX};
 use crate::redaction::refuse_placeholders;
 use crate::text::non_blank;
@@ -134,8 +134,12 @@ pub struct Created {
     /// Display name.
     pub name: String,
     /// Its role.
+    #[serde(default = "implied::agent_role", skip_serializing_if = "implied::is_agent_role")]
+    #[schemars(transform = implied::drawn)]
     pub role: String,
     /// The scope of its memory.
+    #[serde(default = "implied::memory_scope", skip_serializing_if = "implied::is_memory_scope")]
+    #[schemars(transform = implied::drawn)]
     pub memory_scope: String,
     /// A judgement that surfaces in stats.
     #[serde(serialize_with = "finite::serialize_option")]
@@ -146,6 +150,8 @@ pub struct Created {
     /// Normalised configuration; unknown keys are kept.
     pub config: Map<String, Value>,
     /// True when it takes commands.
+    #[serde(default = "implied::active", skip_serializing_if = "implied::is_active")]
+    #[schemars(transform = implied::drawn)]
     pub active: bool,
     /// Time of the event.
     pub created_at: At,

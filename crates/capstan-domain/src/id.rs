@@ -142,6 +142,13 @@ impl InputId {
     }
 }
 
+impl OutputId {
+    /// The id of an output without a name, by the key of the command that produced it.
+    pub fn of_key(task: TaskId, key: &str) -> Self {
+        Self::from_name(task, &format!("key:{key}"))
+    }
+}
+
 /// A try at a run: the fence every worker call carries.
 ///
 /// The id names its task and the lease epoch, so that a call can be routed and judged without a look-up. On

@@ -64,23 +64,35 @@ pub struct Usage {
     pub models: BTreeMap<String, ModelUsage>,
 }
 
-/// The stored form: counters that are zero are left out, as reading takes them.
+/// The stored form: what follows is left out. A counter and the cost are the sum over the models, the total is that of the four
+/// counters, and what a model lacks is zero. How they are added up is part of the format.
 pub(crate) mod stored {
+    use std::collections::BTreeMap;
+
     use serde::ser::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use serde_json::{Map, Value};
 
-    use super::{Usage, implied};
+    use super::{ModelUsage, Usage, implied};
 
     pub(crate) fn serialize<S: Serializer>(usage: &Usage, serializer: S) -> Result<S::Ok, S::Error> {
         if !implied::is_stored() {
             return usage.serialize(serializer);
         }
         let mut whole = serde_json::to_value(usage).map_err(S::Error::custom)?;
-        leave_out_zeros(&mut whole);
+        let follows = serde_json::to_value(following(usage)).map_err(S::Error::custom)?;
+        if let Value::Object(fields) = &mut whole {
+            fields.retain(|name, value| name == "models" || follows.get(name) != Some(value));
+        }
         let models = whole.get_mut("models").and_then(Value::as_object_mut);
         models.into_iter().flat_map(Map::values_mut).for_each(leave_out_zeros);
         whole.serialize(serializer)
+    }
+
+    /// The sums, each over what the usage says itself.
+    fn following(usage: &Usage) -> Usage {
+        let sum = Usage::of_models(&usage.models);
+        Usage { total_tokens: usage.total().tokens(), ..sum }
     }
 
     fn leave_out_zeros(counters: &mut Value) {
@@ -89,8 +101,38 @@ pub(crate) mod stored {
         }
     }
 
+    #[derive(Deserialize)]
+    #[serde(default)]
+    #[derive(Default)]
+    struct Stored {
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+        cache_creation_input_tokens: Option<u64>,
+        cache_read_input_tokens: Option<u64>,
+        total_tokens: Option<u64>,
+        cost_usd: Option<f64>,
+        models: BTreeMap<String, ModelUsage>,
+    }
+
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Usage, D::Error> {
-        Usage::deserialize(deserializer)
+        if !implied::is_stored() {
+            return Usage::deserialize(deserializer);
+        }
+        let stored = Stored::deserialize(deserializer)?;
+        let sum = Usage::of_models(&stored.models);
+        let usage = Usage {
+            input_tokens: stored.input_tokens.unwrap_or(sum.input_tokens),
+            output_tokens: stored.output_tokens.unwrap_or(sum.output_tokens),
+            cache_creation_input_tokens: stored
+                .cache_creation_input_tokens
+                .unwrap_or(sum.cache_creation_input_tokens),
+            cache_read_input_tokens: stored.cache_read_input_tokens.unwrap_or(sum.cache_read_input_tokens),
+            total_tokens: 0,
+            cost_usd: stored.cost_usd.unwrap_or(sum.cost_usd),
+            models: stored.models,
+        };
+        let total_tokens = stored.total_tokens.unwrap_or_else(|| usage.total().tokens());
+        Ok(Usage { total_tokens, ..usage })
     }
 }
 
@@ -151,6 +193,17 @@ impl Usage {
         );
         sums.into_result()?;
         Ok(usage)
+    }
+
+    /// The sum over the models, without a total.
+    fn of_models(models: &BTreeMap<String, ModelUsage>) -> Self {
+        let mut sum = ModelUsage::default();
+        for model in models.values() {
+            sum.add(model);
+        }
+        let mut usage = Self::default();
+        usage.set_total(&sum);
+        usage
     }
 
     /// The record without its models.

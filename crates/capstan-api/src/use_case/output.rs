@@ -37,10 +37,7 @@ impl Execute for CreateTaskOutput {
 
 /// The id of an output without a name: the same for every repeat of a command with a key.
 pub(crate) fn unnamed_output(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> OutputId {
-    key.map_or_else(
-        || OutputId(fresh_id(call.received_at)),
-        |key| OutputId::from_name(task_id, &format!("key:{}", key.text())),
-    )
+    key.map_or_else(|| OutputId(fresh_id(call.received_at)), |key| OutputId::of_key(task_id, &key.text()))
 }
 
 impl Execute for AppendTaskOutputRows {

@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::id::{AttemptId, BlockerId, InputId, RunId, TaskId, ToolCallId};
+use crate::id::{AgentId, AttemptId, BlockerId, InputId, RunId, TaskId, ToolCallId};
+use crate::policy::RunPolicy;
 use crate::task::event::{AttemptOutcome, InputSource, ItemDecision, RunCause, Verdict};
 
 /// What a commit says besides its events.
@@ -59,6 +60,9 @@ pub(super) struct Said {
     pub(super) exit_code: Option<i32>,
     pub(super) error: Option<String>,
     pub(super) agent_key: Option<String>,
+    pub(super) agent: Option<AgentId>,
+    pub(super) lane: Option<String>,
+    pub(super) policy: Option<RunPolicy>,
     pub(super) summary: Option<String>,
     pub(super) details: Option<String>,
     pub(super) tick: Option<DateTime<Utc>>,

@@ -26,6 +26,10 @@ struct Frozen {
     queue_mode: QueueMode,
     input_source: InputSource,
     output_status: OutputStatus,
+    agent_role: String,
+    memory_scope: String,
+    /// Whether an agent takes commands.
+    active: bool,
 }
 
 static FROZEN: LazyLock<Frozen> = LazyLock::new(|| {
@@ -37,7 +41,8 @@ static FROZEN: LazyLock<Frozen> = LazyLock::new(|| {
 macro_rules! stored_only {
     ($($name:ident, $is_name:ident: $type:ty;)*) => {$(
         pub(crate) fn $name() -> $type {
-            if is_stored() { FROZEN.$name } else { unsaid(FROZEN.$name) }
+            let frozen = FROZEN.$name.to_owned();
+            if is_stored() { frozen } else { unsaid(frozen) }
         }
 
         pub(crate) fn $is_name(value: &$type) -> bool {
@@ -53,6 +58,9 @@ stored_only! {
     priority, is_priority: Priority;
     input_kind, is_input_kind: InputKind;
     output_status, is_output_status: OutputStatus;
+    agent_role, is_agent_role: String;
+    memory_scope, is_memory_scope: String;
+    active, is_active: bool;
 }
 
 /// Declares the functions of an option that is left out everywhere when it has the frozen value: readers of the API get an

@@ -37,6 +37,26 @@ fn triggered() -> Option<String> {
     schedule().zip(this_task()).map(|(_, task)| firing::triggered(task))
 }
 
+fn lane_of_origin() -> Option<String> {
+    match (schedule(), parent().and(this_task())) {
+        (Some(schedule), _) => Some(firing::lane(&schedule)),
+        (None, Some(task)) => Some(subtasks::lane(task)),
+        (None, None) => None,
+    }
+}
+
+fn note_lane(said: &mut Said, lane: &Option<String>) {
+    said.lane.clone_from(lane);
+}
+
+pub(crate) fn lane() -> Option<String> {
+    noted(lane_of_origin(), note_lane)
+}
+
+pub(crate) fn is_lane(value: &Option<String>) -> bool {
+    is_noted(value, &if is_stored() { lane_of_origin() } else { None }, note_lane)
+}
+
 fn note_occasion(said: &mut Said, occasion: &Option<String>) {
     said.occasion.clone_from(occasion);
 }
@@ -50,6 +70,8 @@ pub(crate) fn is_triggered_occasion(value: &Option<String>) -> bool {
 }
 
 noting! {
+    /// The lane of a task, which its execution class follows from.
+    said_lane(value: Option<String>) |said| said.lane.clone_from(value);
     /// The message of a task: the label of a scheduled one follows from it.
     scheduled_message(value: String) |said| {
         if said.schedule_id.is_some() {
@@ -78,11 +100,6 @@ pub(crate) fn is_session(value: &str) -> bool {
 }
 
 repeated! {
-    lane, is_lane: Option<String> = match (schedule(), parent().and(this_task())) {
-        (Some(schedule), _) => Some(firing::lane(&schedule)),
-        (None, Some(task)) => Some(subtasks::lane(task)),
-        (None, None) => None,
-    };
     spawned_by, is_spawned_by: Option<String> = match (schedule(), parent()) {
         (Some(schedule), _) => Some(firing::spawned_by(&schedule)),
         (None, Some(_)) => Some(subtasks::SPAWNED_BY.to_owned()),

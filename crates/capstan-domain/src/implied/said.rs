@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::context::{Said, SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
-use crate::id::{AgentId, BindingId, BlockerId, InputId, RunId, TaskId, ToolCallId};
+use crate::class_key::execution_class_key;
+use crate::id::{AgentId, BindingId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId};
+use crate::policy::{RunPolicy, based};
 use crate::task::event::{
     AttemptOutcome, InputNumbers, InputSource, ItemDecision, Opening, RunCause, RunStatus, Verdict,
 };
@@ -61,6 +63,7 @@ noting! {
     /// An error that is always there, or the reason of a request to stop.
     failure(value: String) |said| said.error = Some(value.clone());
     agent_key(value: String) |said| said.agent_key = Some(value.clone());
+    agent(value: AgentId) |said| said.agent = Some(*value);
     summary(value: String) |said| said.summary = Some(value.clone());
     details(value: Option<String>) |said| said.details.clone_from(value);
     tool_call(value: ToolCallId) |said| said.tool_call = Some(*value);
@@ -142,13 +145,21 @@ required! {
     status, is_status: RunStatus = said(|said| said.outcome.map(status_of)), else RunStatus::Error;
     numbered_blocker, is_numbered_blocker: BlockerId = this_task().zip(said(|said| said.revision))
         .map(|(task, revision)| BlockerId::for_task(task, revision)), else BlockerId(Uuid::nil());
+    /// The key of a worker's command names the part of the attempt that it is about.
+    keyed_output, is_keyed_output: OutputId = implied(|implied| {
+        implied.key.as_deref()?.split('/').nth(1)?.parse::<OutputId>().ok()
+    }), else OutputId(Uuid::nil());
+    /// An output without a name has the id of its command's key.
+    unnamed_output, is_unnamed_output: OutputId = this_task().zip(implied(|implied| implied.key.clone()))
+        .map(|(task, key)| OutputId::of_key(task, &key)), else OutputId(Uuid::nil());
     /// A binding has the id of its workspace and channel.
     binding, is_binding: BindingId = said(|said| said.tenant.clone())
         .zip(implied(|implied| implied.entity))
         .map(|(tenant, channel)| BindingId::for_channel(&tenant, channel.into())), else BindingId(Uuid::nil());
-    /// An agent has the id of its key.
-    keyed_agent, is_keyed_agent: AgentId = said(|said| said.agent_key.clone()).zip(this_workspace())
-        .map(|(key, workspace)| AgentId::from_key(&workspace, &key)), else AgentId(Uuid::nil());
+    /// The execution class follows from agent, lane and policy.
+    instance_key, is_instance_key: String = this_workspace().and_then(|workspace| said(|said| {
+        Some(execution_class_key(&workspace, said.agent?, said.lane.as_deref(), said.policy.as_ref()?))
+    })), else String::new();
 }
 
 fn opening_of(cause: RunCause) -> Opening {
@@ -181,6 +192,46 @@ pub(super) fn is_noted<T: PartialEq>(value: &T, follows: &T, note: impl FnOnce(&
 
 fn note_input(said: &mut Said, input: &Option<InputId>) {
     said.input = *input;
+}
+
+/// The policy of a task, which its execution class follows from.
+pub(crate) mod policy {
+    use super::{Deserializer, RunPolicy, Serializer, based, is_stored, say};
+
+    fn note(policy: &RunPolicy) {
+        if is_stored() {
+            say(|said| said.policy = Some(policy.clone()));
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(policy: &RunPolicy, serializer: S) -> Result<S::Ok, S::Error> {
+        note(policy);
+        based::serialize(policy, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunPolicy, D::Error> {
+        let policy = based::deserialize(deserializer)?;
+        note(&policy);
+        Ok(policy)
+    }
+}
+
+fn note_agent(said: &mut Said, agent: &Option<AgentId>) {
+    said.agent = *agent;
+}
+
+/// An agent has the id of its key.
+pub(crate) fn keyed_agent() -> AgentId {
+    noted(agent_of_key(), note_agent).unwrap_or_else(|| unsaid(AgentId(Uuid::nil())))
+}
+
+pub(crate) fn is_keyed_agent(value: &AgentId) -> bool {
+    is_noted(&Some(*value), &agent_of_key(), note_agent)
+}
+
+fn agent_of_key() -> Option<AgentId> {
+    let (key, workspace) = said(|said| said.agent_key.clone()).zip(this_workspace())?;
+    Some(AgentId::from_key(&workspace, &key))
 }
 
 /// The input that tells of a batch of source events.

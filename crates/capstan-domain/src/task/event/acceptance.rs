@@ -37,8 +37,9 @@ pub struct TaskAccepted {
     #[schemars(with = "String")]
     pub agent_key: String,
     /// The agent of the task.
-    #[serde(default = "implied::keyed_agent", skip_serializing_if = "implied::is_keyed_agent")]
-    #[schemars(transform = implied::drawn)]
+    #[serde(default = "implied::keyed_agent", with = "implied::agent")]
+    #[serde(skip_serializing_if = "implied::is_keyed_agent")]
+    #[schemars(with = "AgentId", transform = implied::drawn)]
     pub agent_id: AgentId,
     /// The agent's name at acceptance.
     pub agent_name: String,
@@ -61,15 +62,17 @@ pub struct TaskAccepted {
     /// A caller's name for the session.
     pub session_key: Option<String>,
     /// Part of the execution class: tasks of one lane run one after another.
-    #[serde(default = "implied::lane", skip_serializing_if = "implied::is_lane")]
-    #[schemars(transform = implied::drawn)]
+    #[serde(default = "implied::lane", with = "implied::said_lane", skip_serializing_if = "implied::is_lane")]
+    #[schemars(with = "Option<String>", transform = implied::drawn)]
     pub lane: Option<String>,
-    /// Execution class: tasks of one class share a concurrency limit.
-    pub instance_key: String,
     /// Rules of execution.
-    #[serde(with = "crate::policy::based")]
+    #[serde(with = "implied::policy")]
     #[schemars(with = "crate::policy::based::Drawn")]
     pub policy: RunPolicy,
+    /// Execution class: tasks of one class share a concurrency limit.
+    #[serde(default = "implied::instance_key", skip_serializing_if = "implied::is_instance_key")]
+    #[schemars(transform = implied::drawn)]
+    pub instance_key: String,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
     #[serde(default = "implied::timeout_ms", skip_serializing_if = "implied::is_timeout_ms")]
     #[schemars(transform = implied::drawn)]

@@ -9,7 +9,7 @@ stored! {
 pub struct BudgetWarned {
     /// The owner of the budget.
     pub scope: BudgetScope,
-    /// The agent the task is for.
+    /// The agent whose budget it is; absent for that of a task or a workspace.
     pub agent_id: Option<AgentId>,
     /// The limit, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]

@@ -9,6 +9,8 @@ stored! {
 /// An output was produced.
 pub struct OutputProduced {
     /// The output.
+    #[serde(default = "implied::unnamed_output", skip_serializing_if = "implied::is_unnamed_output")]
+    #[schemars(transform = implied::drawn)]
     pub output_id: OutputId,
     /// The run that made it; none for outputs added from outside.
     pub run_id: Option<RunId>,
@@ -41,6 +43,8 @@ pub struct OutputProduced {
 /// Rows were added to an output, after those of its `data.rows`.
 pub struct OutputRowsAppended {
     /// The output.
+    #[serde(default = "implied::keyed_output", skip_serializing_if = "implied::is_keyed_output")]
+    #[schemars(transform = implied::drawn)]
     pub output_id: OutputId,
     /// Number of the first of them among the rows of the output, from 1.
     pub first_row: u64,
@@ -53,6 +57,8 @@ pub struct OutputRowsAppended {
 /// The output got its final summary.
 pub struct OutputFinalized {
     /// The output.
+    #[serde(default = "implied::keyed_output", skip_serializing_if = "implied::is_keyed_output")]
+    #[schemars(transform = implied::drawn)]
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,

@@ -59,7 +59,7 @@ pub(in crate::task) fn warning(task: &Task, spending: Spending, at: DateTime<Utc
     if !spending.is_almost_exceeded() || task.warned.get(&scope).is_some_and(is_same) {
         return None;
     }
-    let agent_id = Some(task.accepted.agent_id);
+    let agent_id = (scope == BudgetScope::Agent).then_some(task.accepted.agent_id);
     Some(Event::BudgetWarned(BudgetWarned { scope, agent_id, limit_usd, spent_usd, at }))
 }
 
