@@ -6,7 +6,7 @@ use capstan_domain::id::TaskId;
 use capstan_domain::task::Task;
 use capstan_envelope::{
     Actor, AppliedKeys, CARRIED_FORWARD, Carried, Codec as _, CodecError, Commit, CommitHash, CommitId,
-    EventRecord, Metadata, Position,
+    EventRecord, Metadata, OlderKeys, Position,
 };
 use chrono::DateTime;
 use serde_json::value::{RawValue, to_raw_value};
@@ -27,7 +27,7 @@ fn commit(events: Vec<EventRecord>) -> Commit {
 
 fn carried() -> Carried {
     let state = to_raw_value(&serde_json::json!({ "profile": null, "secret": 7 })).unwrap();
-    Carried { state, keys: AppliedKeys::default(), shown: None }
+    Carried { state, keys: AppliedKeys::default(), older: OlderKeys::default(), shown: None }
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub enum DispatchError<R> {
     /// The idempotency key was used before, with another body.
     #[error("execute the command: its idempotency key was used with another body")]
     IdempotencyConflict,
+    /// The idempotency key was used before; what the first command was answered is archived.
+    #[error("execute the command: its idempotency key was used before, and the answer is archived")]
+    KeyArchived,
     /// The stream is not at the version the caller expects.
     #[error("execute the command: the stream is at version {current}")]
     VersionMismatch {
@@ -109,6 +112,7 @@ impl<R> DispatchError<R> {
             Self::Snapshot(source) => source.is_retryable(),
             Self::Rejected(_)
             | Self::IdempotencyConflict
+            | Self::KeyArchived
             | Self::VersionMismatch { .. }
             | Self::Unreadable(_)
             | Self::Codec(_)
@@ -122,6 +126,7 @@ impl<R> DispatchError<R> {
         match self {
             Self::Rejected(_) => "rejected",
             Self::IdempotencyConflict => "idempotency_conflict",
+            Self::KeyArchived => "idempotency_key_archived",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Contended => "contended",
             Self::Log(_)

@@ -2,7 +2,7 @@
 //!
 //! [`AppliedKeys`]: capstan_envelope::AppliedKeys
 
-use capstan_envelope::{Applied, Codec, CommitId, Position, Remembered, StreamId};
+use capstan_envelope::{Applied, Codec, CommitId, Position, Remembered, StreamId, UnreadableCommit};
 use capstan_eventlog::KeptKey;
 
 use crate::dispatcher::{Dispatchable, Dispatcher};
@@ -25,7 +25,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         }
     }
 
-    /// The commit of a keyed command, if it was applied.
+    /// The commit of a keyed command, if it was applied; an error when that is known and its commit is archived.
     ///
     /// `loaded` is the stream as it is known.
     pub async fn applied(
@@ -41,6 +41,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         };
         match self.snapshots.applied(stream, command, until).await.map_err(DispatchError::Snapshot)? {
             KeptKey::Applied(applied) => Ok(Some(applied)),
+            KeptKey::Archived => Err(DispatchError::KeyArchived),
             KeptKey::New => Ok(None),
             KeptKey::NotKept => self.applied_in_log(stream, command).await,
         }
@@ -53,7 +54,16 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         command: CommitId,
     ) -> Result<Option<Applied>, DispatchError<D::Rejection>> {
         let commits = self.log.read_stream(stream, Position::START).await.map_err(DispatchError::Read)?;
-        let found = commits.into_iter().find(|recorded| recorded.commit.commit_id == command);
+        let found = commits.iter().position(|recorded| recorded.commit.commit_id == command);
+        if found.is_none()
+            && let Some(last) = commits.iter().rfind(|recorded| recorded.commit.carries_forward())
+        {
+            let carried = last.commit.carried().map_err(|source| UnreadableCommit::at(last, source))?;
+            if carried.is_some_and(|carried| carried.older.knows(command)) {
+                return Err(DispatchError::KeyArchived);
+            }
+        }
+        let found = found.and_then(|place| commits.into_iter().nth(place));
         Ok(found.and_then(|recorded| {
             Some(Applied {
                 position: recorded.position,

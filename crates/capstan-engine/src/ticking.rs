@@ -124,7 +124,9 @@ async fn execute(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found
     let decided = match execute_together(first, &*deciders.tasks, follow, &context).await {
         Ok(together) => together.first,
         Err(TogetherError::Second(
-            refusal @ (DispatchError::Rejected(_) | DispatchError::IdempotencyConflict),
+            refusal @ (DispatchError::Rejected(_)
+            | DispatchError::IdempotencyConflict
+            | DispatchError::KeyArchived),
         )) => {
             let detail = if let DispatchError::Rejected(rejection) = &refusal {
                 rejection.to_string()

@@ -9,7 +9,8 @@
 //!    1,000, 15 % after 2,000 and nearly always after 10,000;
 //! 3. what the filter may know is looked up where keys are kept for ever: in a table of the read models, which gets a key with
 //!    the commit that makes it leave and is believed once it stands at or beyond the newest such commit, or in the stream
-//!    itself.
+//!    itself. Of a command whose commit is archived a digest may be all that is left ([`crate::OlderKeys`]): it is known to have
+//!    been applied, and not what it was answered.
 
 use std::collections::VecDeque;
 
@@ -86,6 +87,11 @@ impl AppliedKeys {
     /// True while no keyed command was applied.
     pub fn is_empty(&self) -> bool {
         self.first.is_none() && self.recent.is_empty() && self.left.is_none()
+    }
+
+    /// The commands of which it has what a repeat is answered.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = CommitId> {
+        self.first.iter().chain(&self.recent).map(|(command, _)| *command)
     }
 
     pub(crate) fn insert(&mut self, command: CommitId, applied: Applied) {

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{AppliedKeys, CodecError, Commit, EventRecord};
+use crate::{AppliedKeys, CodecError, Commit, EventRecord, OlderKeys};
 
 /// Name of the event, in every category.
 pub const CARRIED_FORWARD: &str = "carried-forward";
@@ -23,7 +23,10 @@ pub struct Carried {
     /// The commands that carried an idempotency key.
     #[serde(default, skip_serializing_if = "AppliedKeys::is_empty")]
     pub keys: AppliedKeys,
-    /// What reads show of it besides: of a task what its state lacks, else the object. Absent where they show nothing.
+    /// Older ones, of which no answer is known any more.
+    #[serde(default, skip_serializing_if = "OlderKeys::is_empty")]
+    pub older: OlderKeys,
+    /// What reads show of it that its state lacks. Absent where they show nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<Box<RawValue>>,
 }

@@ -1,6 +1,6 @@
 //! Between stored records and typed events.
 
-use crate::{Commit, CommitFacts, EventRecord, Position};
+use crate::{Commit, CommitFacts, EventRecord, Position, Recorded};
 
 /// Turns the events of one category into records and back; upcasts retired versions while reading.
 pub trait Codec: Send + Sync + 'static {
@@ -27,6 +27,13 @@ pub struct UnreadableCommit {
     /// The fault of the event.
     #[source]
     pub source: CodecError,
+}
+
+impl UnreadableCommit {
+    /// This commit, with its fault.
+    pub fn at(recorded: &Recorded, source: CodecError) -> Self {
+        Self { position: recorded.position, source }
+    }
 }
 
 /// An event that cannot be written or read by this build.

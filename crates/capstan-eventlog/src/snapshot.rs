@@ -65,6 +65,8 @@ pub trait Snapshots: Send + Sync {
 pub enum KeptKey {
     /// It was applied.
     Applied(Applied),
+    /// It was applied; its answer is archived.
+    Archived,
     /// It was not applied.
     New,
     /// This store keeps no keys: the stream itself has them.

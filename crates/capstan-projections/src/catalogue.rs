@@ -18,7 +18,7 @@ pub(crate) mod workspaces;
 
 use capstan_contract::DomainEvent;
 use capstan_contract::schema::NamedSchema;
-use capstan_envelope::StreamId;
+use capstan_envelope::{Carried, StreamId};
 use serde_json::value::RawValue;
 
 use crate::events::Events;
@@ -43,7 +43,7 @@ pub struct ReadModel {
     /// True when a commit that carries a stream forward carries its row too.
     pub(crate) is_carried: bool,
     /// The id of the row that a commit of a stream carries forward, and the Postgres type of the column.
-    pub(crate) carried_id: fn(&StreamId, &RawValue) -> Option<(String, &'static str)>,
+    pub(crate) carried_id: fn(&StreamId, &Carried) -> Option<(String, &'static str)>,
     /// What a document of it shows that the state of the stream lacks, see [`Model::shown`].
     pub(crate) shown: fn(&str) -> serde_json::Result<Option<Box<RawValue>>>,
     /// The statements that create its table and indexes, see [`Model::SCHEMA`].
@@ -68,8 +68,8 @@ impl ReadModel {
             spans_streams: M::SPANS_STREAMS,
             follows_heads: M::FOLLOWS_HEADS,
             is_carried: M::IS_CARRIED,
-            carried_id: |stream, state| {
-                let key = M::carried_key(stream, state)?;
+            carried_id: |stream, carried| {
+                let key = M::carried_key(stream, carried)?;
                 Some((key.to_string(), <M::Key as RowKey>::HOLDS.sql()))
             },
             shown: M::shown,

@@ -162,8 +162,8 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
     /// Reads a row back.
     fn read(key: &Self::Key, stored: &Stored<'_>) -> serde_json::Result<Self>;
 
-    /// The key of the row that a commit of this stream carries forward with this state; `None` for rows that are not carried.
-    fn carried_key(_: &StreamId, _: &RawValue) -> Option<Self::Key> {
+    /// The key of the row that a commit of this stream carries forward; `None` for rows that are not carried.
+    fn carried_key(_: &StreamId, _: &Carried) -> Option<Self::Key> {
         None
     }
 

@@ -49,7 +49,7 @@ impl<M: Model<Key = Uuid>> Past<M> {
             let events = decode_commit(&recorded.commit).map_err(unreadable(recorded))?;
             if let Some(carried) = recorded.commit.carried().map_err(unreadable(recorded))? {
                 state = carried.state().map_err(unreadable(recorded))?;
-                if M::carried_key(&recorded.commit.stream, &carried.state) == Some(key) {
+                if M::carried_key(&recorded.commit.stream, &carried) == Some(key) {
                     let read = M::carried(recorded, &carried).map_err(Carried::malformed);
                     row = read.map_err(unreadable(recorded))?.map(|(_, row)| row);
                     version = recorded.commit.version;

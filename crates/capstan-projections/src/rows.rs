@@ -236,15 +236,13 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn want_carried(&mut self, stream: &StreamId, carried: &Carried) {
-        if let Some(key) =
-            M::carried_key(stream, &carried.state).filter(|key| !self.entries.contains_key(key))
-        {
+        if let Some(key) = M::carried_key(stream, carried).filter(|key| !self.entries.contains_key(key)) {
             self.missing.insert(key);
         }
     }
 
     fn carry(&mut self, recorded: &Recorded, carried: &Carried) -> serde_json::Result<()> {
-        let Some(key) = M::carried_key(&recorded.commit.stream, &carried.state) else { return Ok(()) };
+        let Some(key) = M::carried_key(&recorded.commit.stream, carried) else { return Ok(()) };
         let row = M::carried(recorded, carried)?;
         let entry = self.entries.entry(key.clone()).or_default();
         let sequence = recorded.position.sequence();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use capstan_contract::TaskCodec;
 use capstan_domain::task::Task;
-use capstan_envelope::{Carried, Codec as _, CommitId, Position, StreamHead, StreamId, Workspace};
+use capstan_envelope::{Carried, Codec as _, CommitId, OlderKeys, Position, StreamHead, StreamId, Workspace};
 use capstan_eventlog::{
     KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent,
 };
@@ -18,7 +18,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::catalogue::MODELS;
-use crate::catalogue::applied_keys::applied_key;
+use crate::catalogue::applied_keys::{AppliedKeyRow, applied_key, older_keys};
 use crate::catalogue::streams::StreamRow;
 use crate::catalogue::tasks::{TaskRow, state_of};
 use crate::checkpoint;
@@ -83,7 +83,7 @@ impl ReadModels {
         };
         let carried = |Snapshot { head, state }: Snapshot, shown| {
             let keys = head.applied.clone();
-            Some((head, Carried { state, keys, shown }))
+            (head, Carried { state, keys, older: OlderKeys::default(), shown })
         };
         let client = self.client().await.map_err(unavailable)?;
         if stream.category() == TaskCodec::CATEGORY {
@@ -91,12 +91,13 @@ impl ReadModels {
             let shown = TaskRow::shown(row.get("doc")).map_err(malformed)?;
             let known = task_snapshot(stream, &row)?;
             let state = at_rest(known.state).map_err(malformed)?;
-            return Ok(carried(Snapshot { state, ..known }, shown));
+            return Ok(Some(carried(Snapshot { state, ..known }, shown)));
         }
         let Some(known) = stream_snapshot(&client, stream).await? else { return Ok(None) };
+        let (head, mut known) = carried(known, None);
         let models = MODELS.iter().filter(|model| model.name != StreamRow::NAME);
-        let mut reading = models.filter_map(|model| Some((model, (model.carried_id)(stream, &known.state)?)));
-        let Some((model, (id, holds))) = reading.next() else { return Ok(carried(known, None)) };
+        let mut reading = models.filter_map(|model| Some((model, (model.carried_id)(stream, &known)?)));
+        let Some((model, (id, holds))) = reading.next() else { return Ok(Some((head, known))) };
         // With the position of the stream, so that both rows are known to be of one instant.
         let sql = format!(
             "SELECT s.position, (SELECT m.doc FROM capstan.{} m WHERE m.id = $2::text::{holds}) \
@@ -105,11 +106,12 @@ impl ReadModels {
         );
         let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
         let row = client.query_one(&statement, &[&stream.to_string(), &id]).await.map_err(unavailable)?;
-        if row.get::<_, i64>(0) as u64 != known.head.position.sequence() {
+        if row.get::<_, i64>(0) as u64 != head.position.sequence() {
             return Err(SnapshotError::Unavailable { source: "the stream changed meanwhile".into() });
         }
         let shown = row.get::<_, Option<&str>>(1).map(model.shown).transpose().map_err(malformed)?;
-        Ok(carried(known, shown.flatten()))
+        known.shown = shown.flatten();
+        Ok(Some((head, known)))
     }
 }
 
@@ -140,14 +142,22 @@ impl Snapshots for ReadModels {
         let client = self.client().await.map_err(unavailable)?;
         // What a parked stream applied is not in the table, however far that has come.
         let sql = "SELECT (SELECT doc FROM capstan.applied_keys WHERE id = $1), \
-                          EXISTS (SELECT FROM capstan.parked WHERE stream = $2)";
+                          EXISTS (SELECT FROM capstan.parked WHERE stream = $2), \
+                          (SELECT doc FROM capstan.applied_keys WHERE id = $3)";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
-        let key = applied_key(stream, command);
-        let row = client.query_one(&statement, &[&key, &stream.to_string()]).await.map_err(unavailable)?;
-        match (row.get::<_, Option<&str>>(0), row.get(1)) {
-            (Some(doc), _) => serde_json::from_str(doc).map(KeptKey::Applied).map_err(unavailable),
-            (None, true) => Err(SnapshotError::Unavailable { source: "the stream is parked".into() }),
-            (None, false) => Ok(KeptKey::New),
+        let (key, older, name) = (applied_key(stream, command), older_keys(stream), stream.to_string());
+        let row = client.query_one(&statement, &[&key, &name, &older]).await.map_err(unavailable)?;
+        let read = |column| {
+            let doc = row.get::<_, Option<&str>>(column).map(serde_json::from_str::<AppliedKeyRow>);
+            doc.transpose().map_err(unavailable)
+        };
+        if let Some(AppliedKeyRow::Applied(applied)) = read(0)? {
+            return Ok(KeptKey::Applied(applied));
+        }
+        match read(2)? {
+            Some(AppliedKeyRow::Older { older }) if older.knows(command) => Ok(KeptKey::Archived),
+            _ if row.get(1) => Err(SnapshotError::Unavailable { source: "the stream is parked".into() }),
+            _ => Ok(KeptKey::New),
         }
     }
 }

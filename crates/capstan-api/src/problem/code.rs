@@ -58,6 +58,7 @@ codes! {
     BlockerClosed, "blocker_closed", 409, "The question is closed";
     SessionBusy, "session_busy", 409, "The session is busy";
     IdempotencyConflict, "idempotency_conflict", 409, "The key was used for another command";
+    IdempotencyKeyArchived, "idempotency_key_archived", 409, "The key was used before, and its answer is archived";
     PositionUnknown, "position_unknown", 409, "The position is not in the log";
     VersionMismatch, "version_mismatch", 412, "The entity has changed";
     RequestTimeout, "request_timeout", 408, "The request did not arrive in time";

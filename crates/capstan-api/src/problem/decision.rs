@@ -118,6 +118,10 @@ impl<R: Into<Problem> + std::fmt::Debug + Send + Sync + 'static> From<DispatchEr
             DispatchError::IdempotencyConflict => {
                 Self::new(Code::IdempotencyConflict, "the idempotency key was used before with another body")
             }
+            DispatchError::KeyArchived => Self::new(
+                Code::IdempotencyKeyArchived,
+                "the idempotency key was used before; what the command was answered is archived",
+            ),
             DispatchError::VersionMismatch { current } => Self {
                 current_version: Some(current),
                 ..Self::new(Code::VersionMismatch, format!("the entity is at version {current}"))

@@ -10,7 +10,9 @@ use capstan_dispatch::{
     CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, ReadFailure, Snapshot,
     SnapshotError, Snapshots,
 };
-use capstan_envelope::{Actor, Carried, Commit, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
+use capstan_envelope::{
+    Actor, Carried, Commit, CommitId, KeysSeen, Metadata, Position, Recorded, StreamId, Workspace,
+};
 use capstan_eventlog::{Archived, EventLog, MemoryLog};
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -477,7 +479,11 @@ async fn a_stream_of_which_everything_was_archived_is_not_begun_anew() {
 async fn carry(log: &MemoryLog, stream: &StreamId) -> Recorded {
     let loaded = tills(log).refresh(stream).await.unwrap();
     let state = serde_json::value::to_raw_value(&loaded.state).unwrap();
-    let carried = Carried { state, keys: loaded.head.applied.clone(), shown: None };
+    let (mut seen, keys) = (KeysSeen::default(), loaded.head.applied.clone());
+    for recorded in log.read_stream(stream, Position::START).await.unwrap() {
+        seen.take(&recorded.commit).unwrap();
+    }
+    let carried = Carried { state, older: seen.without(&keys), keys, shown: None };
     let commit = Commit {
         commit_id: CommitId(Uuid::from_u128(1_000)),
         stream: stream.clone(),
@@ -489,6 +495,30 @@ async fn carry(log: &MemoryLog, stream: &StreamId) -> Recorded {
     };
     log.append(&commit).await.unwrap();
     log.last(stream).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_key_of_which_only_a_digest_is_left_is_not_applied_again() {
+    let log = MemoryLog::new();
+    let warm = tills(&log);
+    for key in 1..=41 {
+        warm.execute(&till("a"), &Ask::Take(1), &keyed(key, "one")).await.unwrap();
+    }
+    for archive in 0..2 {
+        let last = carry(&log, &till("a")).await.position.sequence() - 1;
+        log.archive(Archived { through: last, carried_through: last });
+        for key in [2, 3, 25] {
+            let again = tills(&log).execute(&till("a"), &Ask::Take(1), &keyed(key, "one")).await.unwrap_err();
+            assert!(matches!(again, DispatchError::KeyArchived) && !again.is_retryable(), "{again:?}");
+        }
+        for key in [1, 26, 41] {
+            let again = tills(&log).execute(&till("a"), &Ask::Take(1), &keyed(key, "one")).await.unwrap();
+            assert!(again.duplicate, "{key} stands in the head");
+        }
+        let new = tills(&log).execute(&till("b"), &Ask::Take(1), &keyed(100 + archive, "one")).await.unwrap();
+        assert!(!new.duplicate);
+    }
+    assert_eq!(held(&tills(&log), &till("a")).await, 41);
 }
 
 #[tokio::test]

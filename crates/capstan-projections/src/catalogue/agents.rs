@@ -80,7 +80,7 @@ impl Model for AgentRow {
         }
     }
 
-    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+    fn carried_key(stream: &StreamId, _: &Carried) -> Option<Uuid> {
         stream.id().parse().ok().filter(|_| stream.category() == AgentCodec::CATEGORY)
     }
 

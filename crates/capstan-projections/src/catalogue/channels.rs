@@ -85,11 +85,11 @@ impl Model for ChannelRow {
         }
     }
 
-    fn carried_key(stream: &StreamId, state: &RawValue) -> Option<Uuid> {
+    fn carried_key(stream: &StreamId, carried: &Carried) -> Option<Uuid> {
         if stream.category() != ChannelCodec::CATEGORY {
             return None;
         }
-        let state: State = serde_json::from_str(state.get()).ok()?;
+        let state: State = serde_json::from_str(carried.state.get()).ok()?;
         state.binding.map(|bound| bound.binding_id.0)
     }
 

@@ -68,7 +68,7 @@ impl Model for ClassRow {
         Some(row_of(&state, Shown { created_at, updated_at: fact.occurred_at() }, fact.recorded))
     }
 
-    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+    fn carried_key(stream: &StreamId, _: &Carried) -> Option<Uuid> {
         (stream.category() == ClassCodec::CATEGORY)
             .then(|| class_id(stream.workspace().as_str(), stream.id()))
     }

@@ -173,7 +173,7 @@ impl Model for ScheduleRow {
         Some(row)
     }
 
-    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+    fn carried_key(stream: &StreamId, _: &Carried) -> Option<Uuid> {
         stream.id().parse().ok().filter(|_| stream.category() == ScheduleCodec::CATEGORY)
     }
 

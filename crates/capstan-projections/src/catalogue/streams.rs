@@ -136,7 +136,7 @@ impl Model for StreamRow {
         Some(StreamRow { head, state })
     }
 
-    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<String> {
+    fn carried_key(stream: &StreamId, _: &Carried) -> Option<String> {
         (stream.category() != TaskCodec::CATEGORY).then(|| stream_key(stream))
     }
 

@@ -201,7 +201,7 @@ impl Model for TaskRow {
         Some(Self { head, task, shown, new })
     }
 
-    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+    fn carried_key(stream: &StreamId, _: &Carried) -> Option<Uuid> {
         Uuid::parse_str(stream.id()).ok().filter(|_| stream.category() == TaskCodec::CATEGORY)
     }
 

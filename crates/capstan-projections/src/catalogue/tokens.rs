@@ -70,7 +70,7 @@ impl Model for TokenRow {
         Some(TokenRow { updated_at: fact.occurred_at(), version: fact.version(), ..row })
     }
 
-    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<Uuid> {
+    fn carried_key(stream: &StreamId, _: &Carried) -> Option<Uuid> {
         stream.id().parse().ok().filter(|_| stream.category() == TokenCodec::CATEGORY)
     }
 

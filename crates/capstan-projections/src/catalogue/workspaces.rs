@@ -66,7 +66,7 @@ impl Model for WorkspaceRow {
         }
     }
 
-    fn carried_key(stream: &StreamId, _: &RawValue) -> Option<String> {
+    fn carried_key(stream: &StreamId, _: &Carried) -> Option<String> {
         (stream.category() == WorkspaceCodec::CATEGORY).then(|| stream.workspace().as_str().to_owned())
     }
 

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use capstan_contract::DomainEvent;
 use capstan_domain::agent;
-use capstan_envelope::{Position, StreamHead, StreamId};
-use capstan_eventlog::Archived;
+use capstan_domain::task;
+use capstan_domain::task::event::{Priority, TaskReprioritised};
+use capstan_envelope::{CommitId, KEYS_KEPT, Position, StreamHead, StreamId};
+use capstan_eventlog::{Archived, EventLog as _, KeptKey, Snapshots as _};
 use capstan_projections::{
     ModelDifference, Projector, ProjectorConfig, ReadModels, ReplayConfig, Which, rebuild, verify,
 };
+use uuid::Uuid;
 
 use crate::place::{Place, config, project, reached, sql};
 use crate::story::{Chance, Story};
@@ -274,4 +277,44 @@ async fn what_is_carried_forward_has_the_same_rows_when_the_beginning_is_archive
     let elsewhere = place.elsewhere().await;
     rebuild(&log, &elsewhere, &Which::All, &config("rebuild")).await.unwrap();
     assert_ne!(elsewhere.parked(1).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_key_whose_commit_is_archived_is_known_by_its_digest() {
+    let place = Place::new().await;
+    let mut story = Story::begin(32).await;
+    let index = story.accept(|_| {}).await;
+    let stream = story.tasks[index].stream.clone();
+    for number in 0..2 * KEYS_KEPT {
+        let head = story.tasks[index].head.clone();
+        let changed = TaskReprioritised { priority: Priority::High, at: story.now() };
+        let changed = DomainEvent::Task(task::Event::TaskReprioritised(changed));
+        story.tasks[index].head =
+            story.append(&stream, &head, &[changed], Some(&format!("key {number}"))).await;
+    }
+    let commits = story.log.read_stream(&stream, Position::START).await.unwrap();
+    let left = &commits[1..=KEYS_KEPT];
+    let through = story.end().await.sequence();
+    project(&story.shared(), &place.read_models, story.end().await).await;
+    story.carry_all(&place.read_models).await;
+    let end = story.end().await;
+    project(&story.shared(), &place.read_models, end).await;
+    story.log.archive(Archived { through, carried_through: through });
+    let verified = verify(&story.shared(), &place.read_models, &ReplayConfig::default()).await.unwrap();
+    assert_eq!(verified.differences, Vec::new());
+    let (built, projected) = (place.elsewhere().await, place.elsewhere().await);
+    rebuild(&story.shared(), &built, &Which::All, &config("rebuild")).await.unwrap();
+    project(&story.shared(), &projected, end).await;
+    assert_eq!(built.digests().await.unwrap(), projected.digests().await.unwrap());
+    for recorded in left {
+        let command = recorded.commit.commit_id;
+        assert!(matches!(
+            place.read_models.applied(&stream, command, end).await.unwrap(),
+            KeptKey::Applied(applied) if applied.position == recorded.position
+        ));
+        for read_models in [&built, &projected] {
+            assert_eq!(read_models.applied(&stream, command, end).await.unwrap(), KeptKey::Archived);
+        }
+    }
+    assert_eq!(built.applied(&stream, CommitId(Uuid::from_u128(7)), end).await.unwrap(), KeptKey::New);
 }

@@ -17,7 +17,8 @@ use capstan_domain::usage::Usage;
 use capstan_domain::workspace;
 use capstan_domain::{Change, Requested};
 use capstan_envelope::{
-    Actor, Commit, CommitId, EventRecord, Idempotency, Metadata, Position, StreamHead, StreamId, Workspace,
+    Actor, Commit, CommitId, EventRecord, Idempotency, KeysSeen, Metadata, Position, StreamHead, StreamId,
+    Workspace,
 };
 use capstan_eventlog::{EventLog, MemoryLog, Selection};
 use capstan_projections::ReadModels;
@@ -282,7 +283,12 @@ impl Story {
         let mut tail = self.log.tail(Selection::All, Position::START).await.unwrap();
         let streams = tail.next().await.unwrap().commits.into_iter().map(|recorded| recorded.commit.stream);
         for stream in streams.collect::<BTreeSet<_>>() {
-            let (head, carried) = read_models.carried(&stream).await.unwrap().expect("it has a row");
+            let (head, mut carried) = read_models.carried(&stream).await.unwrap().expect("it has a row");
+            let mut keys = KeysSeen::default();
+            for recorded in self.log.read_stream(&stream, Position::START).await.unwrap() {
+                keys.take(&recorded.commit).unwrap();
+            }
+            carried.older = keys.without(&carried.keys);
             let head = self.append_records(&stream, &head, vec![carried.record().unwrap()], None).await;
             for task in self.tasks.iter_mut().filter(|task| task.stream == stream) {
                 task.head = head.clone();

@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use capstan_contract::TaskCodec;
 use capstan_contract::catalogue::AgentCodec;
 use capstan_domain::task::State;
-use capstan_envelope::{Actor, Codec as _, Commit, CommitId, Metadata, Position, StreamId};
+use capstan_envelope::{Actor, Codec as _, Commit, CommitId, KeysSeen, Metadata, Position, StreamId};
 use capstan_eventlog::{AppendError, EventLog, JetStreamLog, OpenTasks as _, SCAN_AHEAD};
 use capstan_projections::ReadModels;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -55,13 +55,14 @@ impl FromStr for Through {
 }
 
 /// The commits of a stream, by number.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Seen {
     first: u64,
     /// The last one with facts.
     last_fact: u64,
     /// The last one that carries it forward; 0 for none.
     carried: u64,
+    keys: KeysSeen,
 }
 
 /// A task the engine follows.
@@ -91,12 +92,10 @@ pub(super) async fn archive(
         output::line(&format!("nothing to archive: {limit}"))?;
         return Ok(());
     }
-    let waiting: Vec<&StreamId> = streams
-        .iter()
-        .filter(|(_, seen)| seen.first <= through && seen.carried <= through)
-        .map(|(stream, _)| stream)
-        .collect();
-    let carries = waiting.iter().map(|stream| carry_forward(log, read_models, stream));
+    let waiting: Vec<_> =
+        streams.iter().filter(|(_, seen)| seen.first <= through && seen.carried <= through).collect();
+    let carries =
+        waiting.iter().map(|(stream, seen)| carry_forward(log, read_models, stream, &seen.keys, head));
     let mut carries = futures_util::stream::iter(carries).buffer_unordered(AT_ONCE);
     while carries.try_next().await?.is_some() {}
     let end = log.head().await?;
@@ -145,8 +144,9 @@ async fn read(
                 wanted = number;
             }
             let carries = recorded.commit.carries_forward();
-            let seen =
-                streams.entry(recorded.commit.stream).or_insert(Seen { first: number, ..Seen::default() });
+            let stream = recorded.commit.stream.clone();
+            let seen = streams.entry(stream).or_insert_with(|| Seen { first: number, ..Seen::default() });
+            seen.keys.take(&recorded.commit)?;
             if carries {
                 seen.carried = number;
             } else {
@@ -176,11 +176,13 @@ fn allowed(wanted: u64, streams: &HashMap<StreamId, Seen>, open: &[Open]) -> (u6
     (through, limit)
 }
 
-/// Appends the commit that carries a stream forward.
+/// Appends the commit that carries a stream forward. `keys` are those of its commits up to `read`.
 async fn carry_forward(
     log: &JetStreamLog,
     read_models: &ReadModels,
     stream: &StreamId,
+    keys: &KeysSeen,
+    read: Position,
 ) -> anyhow::Result<()> {
     for _ in 0..TRIES_MAX {
         let last = log.last(stream).await?.with_context(|| format!("carry {stream} forward: it is gone"))?;
@@ -189,7 +191,7 @@ async fn carry_forward(
             Err(error) if error.is_retryable() => continue,
             carried => carried?,
         };
-        let (head, carried) = carried.with_context(|| {
+        let (head, mut carried) = carried.with_context(|| {
             format!("carry {stream} forward: the read models do not have it; rebuild them")
         })?;
         if head.position != last.position {
@@ -200,6 +202,13 @@ async fn carry_forward(
             let is_over = state.is_none_or(|task| task.is_at_rest());
             ensure!(is_over, "carry {stream} forward: it was set in motion meanwhile; archive again");
         }
+        let mut keys = keys.clone();
+        if !read.reaches(head.position) {
+            for recorded in log.read_stream(stream, read).await? {
+                keys.take(&recorded.commit)?;
+            }
+        }
+        carried.older = keys.without(&carried.keys);
         let id =
             Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{COMMAND} {stream} {}", head.version).as_bytes());
         let commit = Commit {
@@ -237,7 +246,7 @@ mod tests {
 
     #[test]
     fn nothing_is_archived_that_an_open_task_needs() {
-        let seen = |first, last_fact| Seen { first, last_fact, carried: 0 };
+        let seen = |first, last_fact| Seen { first, last_fact, ..Seen::default() };
         let streams: HashMap<_, _> = [
             (stream("dev/agent/a"), seen(5, 60)),
             (stream("dev/agent/b"), seen(6, 6)),

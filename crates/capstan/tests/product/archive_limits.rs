@@ -214,11 +214,8 @@ async fn streams_at_every_limit_are_archived_on_a_stock_server() -> anyhow::Resu
     ensure!(archived.contains("carried forward; the log begins after"), "{archived}");
     let log = command(&["log", "tail"]).await?;
     let sizes = log.lines().filter(|line| line.contains(r#""carried-forward":"#)).map(str::len);
-    let (largest, smallest) = (sizes.clone().max().unwrap_or(0), sizes.min().unwrap_or(0));
-    ensure!(
-        largest > 850 * KIB && smallest < 4 * KIB,
-        "the largest has {largest} bytes, the smallest {smallest}"
-    );
+    let largest = sizes.max().unwrap_or(0);
+    ensure!(largest > 850 * KIB, "the largest has {largest} bytes");
     let differs = |now: &[Value]| {
         let different = before.iter().zip(now).find(|(before, now)| before != now);
         different.map(|(before, now)| {

@@ -8,6 +8,37 @@ use serde_json::{Value, json};
 use crate::operations::{capstan, text};
 use crate::process::Product;
 
+/// Changes an agent under a key.
+fn rated(number: usize) -> Value {
+    json!({ "quality_score": number, "idempotency_key": format!("rating {number}") })
+}
+
+/// The same command on the bus.
+async fn rated_on_the_bus(product: &Product, number: usize) -> anyhow::Result<Value> {
+    let bus = async_nats::connect(product.servers()?["nats_url"].as_str().unwrap_or_default()).await?;
+    let mut command = rated(number);
+    command["agent_id"] = json!("deep");
+    let answer = bus.request("capstan.rpc.dev.update-agent", command.to_string().into()).await?;
+    Ok(serde_json::from_slice(&answer.payload)?)
+}
+
+/// Repeats an old command: it is known, whether or not its answer is.
+async fn rate_again(product: &Product, number: usize, is_answer_known: bool) -> anyhow::Result<()> {
+    let (status, http) = product.send(Method::PATCH, "agents/deep", &rated(number)).await?;
+    let bus = rated_on_the_bus(product, number).await?;
+    for answer in [http, bus] {
+        if is_answer_known {
+            assert_eq!((status, &answer["receipt"]["duplicate"]), (StatusCode::OK, &json!(true)), "{answer}");
+        } else {
+            let code = json!("idempotency_key_archived");
+            assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &code), "{answer}");
+        }
+    }
+    let agent = product.get("agents/deep").await?;
+    assert_eq!(agent["quality_score"].as_f64(), Some(41.0), "nothing was applied again: {agent}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twice() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "true"]).await?;
@@ -29,6 +60,10 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     });
     let (status, made) = product.send(Method::POST, "agents", &deep).await?;
     assert_eq!(status, StatusCode::CREATED, "{made}");
+    for number in 1..=41 {
+        let (status, answer) = product.send(Method::PATCH, "agents/deep", &rated(number)).await?;
+        assert_eq!((status, &answer["receipt"]["duplicate"]), (StatusCode::OK, &json!(false)), "{answer}");
+    }
     let deep = product.get("agents/deep").await?;
     assert_eq!(deep["config"]["nested"], nested, "{deep}");
     let (_, by_deep) =
@@ -70,6 +105,7 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
         Ok(())
     };
     is_as_before(&product).await?;
+    rate_again(&product, 1, true).await?;
     let verify = async || product.command(&["projection", "verify", "--data-dir", &data_dir]).await;
     verify().await?;
     let chains = log(&["verify"]).await?;
@@ -78,8 +114,11 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     product.command(&["projection", "rebuild", "--all", "--data-dir", &data_dir]).await?;
     is_as_before(&product).await?;
     verify().await?;
+    rate_again(&product, 1, false).await?;
     let product = product.crash_and_restart().await?;
     is_as_before(&product).await?;
+    rate_again(&product, 25, false).await?;
+    rate_again(&product, 26, true).await?;
     // The session goes on, and the agent has its configuration.
     let next = json!({ "agent_id": "demo", "message": "next", "session_key": "mail" });
     let (status, next) = product.send(Method::POST, "tasks", &next).await?;

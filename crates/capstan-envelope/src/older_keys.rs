@@ -1,0 +1,148 @@
+//! Keyed commands of which only a digest is left, because their commits are archived.
+
+use data_encoding::BASE64_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use crate::{AppliedKeys, CodecError, Commit, CommitId};
+
+/// Most digests that a stream carries forward, the newest: 27 KB in the commit.
+pub const OLDER_KEYS_MAX: usize = 2_560;
+
+/// The last bytes of the id of a command: 62 bits of a hash of its key. One stream has them, so two commands with the same are as
+/// good as impossible.
+type Digest = [u8; 8];
+
+fn digest(command: CommitId) -> Digest {
+    command.0.as_bytes().last_chunk().copied().unwrap_or_default()
+}
+
+/// Digests of the keyed commands that left the head of a stream before it was carried forward, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OlderKeys(Vec<Digest>);
+
+impl OlderKeys {
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True for a command that was applied.
+    pub fn knows(&self, command: CommitId) -> bool {
+        self.0.contains(&digest(command))
+    }
+}
+
+impl From<OlderKeys> for String {
+    fn from(keys: OlderKeys) -> Self {
+        BASE64_NOPAD.encode(keys.0.as_flattened())
+    }
+}
+
+impl TryFrom<String> for OlderKeys {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = BASE64_NOPAD.decode(text.as_bytes()).map_err(|_| "not the digests of keys")?;
+        let (digests, rest) = bytes.as_chunks();
+        if rest.is_empty() { Ok(Self(digests.to_vec())) } else { Err("not whole digests of keys") }
+    }
+}
+
+/// The keyed commands of a stream, collected from its commits in their order. One that carries the stream forward says what
+/// stood before it.
+#[derive(Clone, Debug, Default)]
+pub struct KeysSeen(Vec<Digest>);
+
+impl KeysSeen {
+    /// Takes the next commit.
+    pub fn take(&mut self, commit: &Commit) -> Result<(), CodecError> {
+        if let Some(carried) = commit.carried()? {
+            self.0 = carried.older.0;
+            self.0.extend(carried.keys.commands().map(digest));
+        } else if commit.metadata.idempotency.is_some() {
+            self.0.push(digest(commit.commit_id));
+        }
+        Ok(())
+    }
+
+    /// Those that a head with these keys has no more, at most the newest [`OLDER_KEYS_MAX`].
+    pub fn without(&self, head: &AppliedKeys) -> OlderKeys {
+        let known: Vec<Digest> = head.commands().map(digest).collect();
+        let older = self.0.iter().rev().filter(|digest| !known.contains(digest)).take(OLDER_KEYS_MAX);
+        let mut older: Vec<Digest> = older.copied().collect();
+        older.reverse();
+        OlderKeys(older)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        Actor, Carried, CommitHash, Idempotency, KEYS_KEPT, Metadata, Position, Recorded, StreamHead,
+    };
+
+    fn key(number: u64) -> CommitId {
+        CommitId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &number.to_be_bytes()))
+    }
+
+    fn commit(number: u64) -> Commit {
+        let at = DateTime::UNIX_EPOCH;
+        let idempotency = Some(Idempotency { key: number.to_string(), fingerprint: "f".into() });
+        Commit {
+            commit_id: key(number),
+            stream: "dev/agent/a".parse().unwrap(),
+            version: number,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata { idempotency, ..Metadata::new("c", Actor::System, Uuid::nil(), at) },
+            events: Vec::new(),
+        }
+    }
+
+    fn take(seen: &mut KeysSeen, head: &mut StreamHead, number: u64) {
+        let commit = commit(number);
+        seen.take(&commit).unwrap();
+        let hash = CommitHash::of("s", &number.to_be_bytes());
+        let position = Position::new(number, hash);
+        head.advance(&Recorded { position, recorded_at: DateTime::UNIX_EPOCH, hash, commit });
+    }
+
+    #[test]
+    fn every_key_is_in_the_head_or_among_the_older_ones_also_after_a_second_archive() {
+        let (mut seen, mut head) = (KeysSeen::default(), StreamHead::default());
+        (1..=100).for_each(|number| take(&mut seen, &mut head, number));
+        let older = seen.without(&head.applied);
+        let known = |older: &OlderKeys, number| older.knows(key(number));
+        assert!((2..=84).all(|number| known(&older, number)));
+        assert!(!known(&older, 1) && (85..=100).all(|number| !known(&older, number)));
+
+        let state = serde_json::value::RawValue::from_string("null".into()).unwrap();
+        let carried = Carried { state, keys: head.applied.clone(), older: older.clone(), shown: None };
+        let text = serde_json::to_string(&carried).unwrap();
+        assert_eq!(serde_json::from_str::<Carried>(&text).unwrap().older, older);
+        let mut later = KeysSeen::default();
+        later.take(&Commit { events: vec![carried.record().unwrap()], ..commit(101) }).unwrap();
+        (102..=140).for_each(|number| take(&mut later, &mut head, number));
+        let older = later.without(&head.applied);
+        assert!((2..=100).all(|number| known(&older, number)));
+        assert!((102..=140 - KEYS_KEPT as u64).all(|number| known(&older, number)));
+        assert!(!known(&older, 1) && !known(&older, 140) && !known(&older, 7_000));
+    }
+
+    #[test]
+    fn they_are_bounded_and_the_newest_stay() {
+        let (mut seen, mut head) = (KeysSeen::default(), StreamHead::default());
+        let count = OLDER_KEYS_MAX as u64 + 1_000;
+        (1..=count).for_each(|number| take(&mut seen, &mut head, number));
+        let older = seen.without(&head.applied);
+        assert!(String::from(older.clone()).len() <= 28_000);
+        let newest = count - KEYS_KEPT as u64;
+        assert!(older.knows(key(newest)) && older.knows(key(newest + 1 - OLDER_KEYS_MAX as u64)));
+        assert!(!older.knows(key(newest - OLDER_KEYS_MAX as u64)));
+    }
+}
