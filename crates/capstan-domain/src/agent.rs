@@ -225,11 +225,10 @@ impl Decider for Agent {
             }
             Event::Updated(updated) => {
                 if let Some(profile) = &mut state.profile {
-                    let before = profile.config.clone();
-                    updated.apply(profile.fields());
-                    if profile.config != before {
+                    if AgentConfig::is_changed(&profile.config, &updated.config) {
                         state.config_version += 1;
                     }
+                    updated.apply(profile.fields());
                 }
             }
             Event::Deleted(_) => state.profile = None,

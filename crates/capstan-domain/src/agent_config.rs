@@ -125,6 +125,11 @@ impl AgentConfig {
         }
     }
 
+    /// True when [merging](Self::merge) these keys changes the configuration.
+    pub fn is_changed(config: &Map<String, Value>, changes: &Map<String, Value>) -> bool {
+        changes.iter().any(|(key, value)| config.get(key) != Some(value).filter(|value| !value.is_null()))
+    }
+
     /// A stored configuration with changed keys, normalised.
     pub fn updated(
         stored: &Map<String, Value>,
@@ -329,5 +334,26 @@ mod tests {
         let mut merged = from.clone();
         AgentConfig::merge(&mut merged, &AgentConfig::difference(&from, &to));
         assert_eq!(merged, to);
+    }
+
+    #[test]
+    fn a_merge_that_changes_something_is_known_before_it() {
+        let from = json!({"a": 1, "b": {"c": [2]}, "n": null});
+        let from = from.as_object().unwrap();
+        for changes in [
+            json!({}),
+            json!({"a": 1}),
+            json!({"a": 1.5}),
+            json!({"b": {"c": [2]}}),
+            json!({"b": {"c": []}}),
+            json!({"a": null}),
+            json!({"n": null}),
+            json!({"gone": null}),
+            json!({"new": 0}),
+        ] {
+            let (changes, mut merged) = (changes.as_object().unwrap(), from.clone());
+            AgentConfig::merge(&mut merged, changes);
+            assert_eq!(AgentConfig::is_changed(from, changes), merged != *from, "{changes:?}");
+        }
     }
 }
