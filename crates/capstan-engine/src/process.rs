@@ -11,9 +11,11 @@
 //! again. Nothing here costs more than a logarithm per event, except that new work is offered to the waiting workers one
 //! after another.
 
+mod beginning;
 mod bodies;
 mod budgets;
 mod classes;
+mod commits;
 mod config;
 mod effect;
 mod facts;
@@ -27,6 +29,7 @@ mod reviews;
 mod schedules;
 mod shared;
 mod tasks;
+mod timers;
 mod tool_call;
 mod tool_execution;
 mod tool_polls;
@@ -38,14 +41,11 @@ mod workspaces;
 
 use std::sync::Arc;
 
-use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
-use capstan_decider::fold;
-use capstan_domain::id::{AgentId, WorkerId};
+use capstan_contract::TaskCodec;
+use capstan_domain::id::WorkerId;
 use capstan_domain::matching::{Depth, StreamKey};
-use capstan_domain::task::{Command, Event, State, Task, TaskDecider};
-use capstan_domain::{agent, class, schedule, workspace};
-use capstan_envelope::{Carried, Codec as _, CodecError, Position, Recorded, StreamId};
-use capstan_eventlog::Spent;
+use capstan_domain::task::{Command, Task};
+use capstan_envelope::{Codec as _, StreamId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -56,7 +56,6 @@ pub use effect::{
 pub use outcome::{ClassSettled, Loaded, ScheduleSettled, Settled, ToolAnswer};
 pub use reduced::ReducedTask;
 
-use crate::metric;
 use crate::protocol::{Answer, Request};
 use budgets::Budgets;
 use classes::Classes;
@@ -92,7 +91,6 @@ pub fn task_key(stream: &StreamId) -> Option<StreamKey> {
     Some(StreamKey::new(stream.workspace().as_str(), stream.id().parse().ok()?))
 }
 
-/// Snapshots: what a new leader begins with.
 impl Process {
     /// An empty process.
     pub fn new(config: ProcessConfig, now: DateTime<Utc>) -> Self {
@@ -107,178 +105,6 @@ impl Process {
             watching: Watching::default(),
             schedules: Schedules::default(),
             worker_requests: WorkerRequests::new(now),
-        }
-    }
-
-    /// Takes a task as a snapshot has it, or a fold of the log's beginning; commits after it follow.
-    pub fn begin_with(&mut self, key: &StreamKey, task: &ReducedTask, now: DateTime<Utc>) {
-        self.replace(key, task.version, &task.state, &[], now);
-        self.shared.tasks.follow(key, task.version);
-    }
-
-    /// Takes a commit of the past and the task as it was then. Its end is not counted: that was a leader's before.
-    pub(crate) fn recall(
-        &mut self,
-        key: &StreamKey,
-        position: Position,
-        events: &[Event],
-        task: &ReducedTask,
-        now: DateTime<Utc>,
-    ) {
-        self.begin_with(key, task, now);
-        self.budgets.book(key, position, events, &mut self.shared);
-        self.watching.reach(position);
-        self.tidy_touched();
-    }
-
-    /// Takes a commit of the past of a task that was at rest and let go of: it is loaded if it was set in motion again.
-    pub(crate) fn recall_unknown(
-        &mut self,
-        key: &StreamKey,
-        position: Position,
-        version: u64,
-        events: &[Event],
-    ) {
-        self.shared.tasks.hear(key, version);
-        if events.iter().any(Event::sets_in_motion) {
-            self.shared.load(key, version);
-        }
-        self.budgets.book(key, position, events, &mut self.shared);
-        self.watching.reach(position);
-        self.tidy_touched();
-    }
-
-    /// The number and version of a task in memory. The number is another's once the task is let go of.
-    pub(crate) fn place(&self, key: &StreamKey) -> Option<(u32, u64)> {
-        self.shared.tasks.place(key)
-    }
-
-    /// Begins to lead: every lease gets a full period from now, however long the beginning took.
-    pub fn lead(&mut self, now: DateTime<Utc>) {
-        self.leases.extend_all(&self.shared, now);
-    }
-
-    /// Takes a schedule as a snapshot has it; commits after it follow.
-    pub fn begin_with_schedule(&mut self, key: ScheduleKey, version: u64, state: schedule::State) {
-        self.schedules.replace(&Arc::new(key), version, state);
-    }
-
-    /// Takes a class as a snapshot has it; commits after it follow.
-    pub fn begin_with_class(&mut self, key: &ClassKey, version: u64, state: class::State) {
-        self.classes.replace(key, version, state, &mut self.shared);
-    }
-
-    /// Takes the ledger as the read models have it at `position`; reports after it follow with the log.
-    pub fn begin_with_spending(&mut self, position: Position, spent: Vec<Spent>) {
-        self.budgets.load(position, spent);
-        self.tidy_touched();
-    }
-
-    /// Takes an agent as a snapshot has it.
-    pub fn begin_with_agent(&mut self, workspace: &str, agent_id: AgentId, state: agent::State) {
-        self.budgets.replace_agent((workspace.into(), agent_id), state);
-        self.tidy_touched();
-    }
-
-    /// Takes a workspace as a snapshot has it.
-    pub fn begin_with_workspace(&mut self, workspace: &str, state: workspace::State) {
-        let workspace: Arc<str> = workspace.into();
-        self.shared.workspaces.replace(Arc::clone(&workspace), state);
-        self.budgets.set_day_limit(&workspace, &self.shared);
-        self.tidy_touched();
-    }
-}
-
-/// Events of the loop.
-impl Process {
-    /// Takes a commit from the log, with the task it belongs to as the caller has it in memory. Repeated and older commits
-    /// change nothing; a task that nobody has in memory is loaded.
-    pub fn commit(
-        &mut self,
-        recorded: &Recorded,
-        memory: Option<(u64, &State)>,
-        now: DateTime<Utc>,
-    ) -> Result<(), CodecError> {
-        let taken = self.route_commit(recorded, memory, now);
-        self.watching.reach(recorded.position);
-        self.tidy_touched();
-        taken
-    }
-
-    fn route_commit(
-        &mut self,
-        recorded: &Recorded,
-        memory: Option<(u64, &State)>,
-        now: DateTime<Utc>,
-    ) -> Result<(), CodecError> {
-        if let Some(carried) = recorded.commit.carried()? {
-            return self.carried(recorded, &carried, now);
-        }
-        let stream = &recorded.commit.stream;
-        if let Some(key) = ScheduleKey::from_stream(stream) {
-            return self.schedules.commit(key, recorded);
-        }
-        if let Some(key) = ClassKey::from_stream(stream) {
-            return self.classes.commit(&key, recorded, &mut self.shared);
-        }
-        if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
-            self.schedules.agent_changed(recorded);
-            return self.budgets.agent_commit(agent_id, recorded);
-        }
-        if stream.category() == WorkspaceCodec::CATEGORY {
-            let workspace = self.shared.workspaces.commit(recorded)?;
-            self.budgets.set_day_limit(&workspace, &self.shared);
-            return Ok(());
-        }
-        let Some(key) = task_key(stream) else { return Ok(()) };
-        let events = TaskCodec::decode(&recorded.commit)?;
-        self.task_commit(&key, (recorded.commit.version, &events), memory, now);
-        self.budgets.book(&key, recorded.position, &events, &mut self.shared);
-        Ok(())
-    }
-
-    /// Takes a commit that carries its stream forward: the state as it is, for an engine that began behind its beginning.
-    fn carried(
-        &mut self,
-        recorded: &Recorded,
-        carried: &Carried,
-        now: DateTime<Utc>,
-    ) -> Result<(), CodecError> {
-        let (stream, version) = (&recorded.commit.stream, recorded.commit.version);
-        if let Some(key) = ScheduleKey::from_stream(stream) {
-            self.begin_with_schedule(key, version, carried.state()?);
-        } else if let Some(key) = ClassKey::from_stream(stream) {
-            self.begin_with_class(&key, version, carried.state()?);
-        } else if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
-            self.begin_with_agent(stream.workspace().as_str(), agent_id, carried.state()?);
-        } else if stream.category() == WorkspaceCodec::CATEGORY {
-            self.begin_with_workspace(stream.workspace().as_str(), carried.state()?);
-        } else if let Some(key) = task_key(stream) {
-            let state = carried.state()?;
-            self.task_commit(&key, (version, &[]), Some((version, &state)), now);
-        }
-        Ok(())
-    }
-
-    /// Takes a commit of a task: its state comes from memory, from the events that begin it, or from a load.
-    fn task_commit(
-        &mut self,
-        key: &StreamKey,
-        (version, events): (u64, &[Event]),
-        memory: Option<(u64, &State)>,
-        now: DateTime<Utc>,
-    ) {
-        let known = self.shared.tasks.hear(key, version);
-        let begun = (version == 1 && known == 0).then(|| fold::<TaskDecider>(None, events));
-        let begun = begun.as_ref().map(|state| (1, state));
-        let newer = memory.filter(|(at, _)| *at >= version).or(begun).filter(|(at, _)| *at > known);
-        if let Some((at, state)) = newer {
-            self.replace_from(key, (at, state), (version, events), now);
-        } else {
-            self.follow(key, version, events, now);
-            if version > known {
-                self.shared.load(key, version);
-            }
         }
     }
 
@@ -487,166 +313,5 @@ impl Process {
     /// The number of tasks in memory.
     pub fn tracked(&self) -> usize {
         self.shared.tasks.len()
-    }
-}
-
-/// Routing of one task's changes and timers.
-impl Process {
-    /// Takes the newer state of a task, to which `events` led, and lets every part follow.
-    fn replace(
-        &mut self,
-        key: &StreamKey,
-        version: u64,
-        state: &State,
-        events: &[Event],
-        now: DateTime<Utc>,
-    ) {
-        self.replace_from(key, (version, state), (version, events), now);
-    }
-
-    /// As [`Self::replace`], when the state may be that of a later commit than the events.
-    fn replace_from(
-        &mut self,
-        key: &StreamKey,
-        (version, state): (u64, &State),
-        (followed, events): (u64, &[Event]),
-        now: DateTime<Utc>,
-    ) {
-        if !self.shared.replace(key, version, state, !events.is_empty()) {
-            return;
-        }
-        let facts = self.shared.tasks.facts(key);
-        self.schedules.observe_task(key, facts);
-        self.watching.observe(key, facts);
-        self.tool_polls.observe(key, facts);
-        if !events.is_empty() {
-            self.follow(key, followed, events, now);
-        }
-        self.leases.observe(key, &mut self.shared, now);
-        self.relations.observe(key, &mut self.shared);
-        self.budgets.observe(key, &mut self.shared);
-        self.shared.tasks.touch(key);
-        self.tidy_touched();
-    }
-
-    /// Lets the parts follow the events of a commit that need more than the state it led to.
-    fn follow(&mut self, key: &StreamKey, version: u64, events: &[Event], now: DateTime<Utc>) {
-        if !self.shared.tasks.follow(key, version) {
-            return;
-        }
-        self.leases.follow(key, events, &mut self.shared);
-        let Some(facts) = self.shared.tasks.facts(key) else { return };
-        let instance_key = Arc::clone(&facts.origin.class);
-        let class = ClassKey { workspace: Arc::clone(&key.workspace), instance_key };
-        for event in events {
-            if let Event::AttemptEnded(ended) = event {
-                self.classes.attempt_ended(&class, ended, &mut self.shared, now);
-            }
-        }
-    }
-
-    /// Sends what is due for a task whose timer fires.
-    fn fire(&mut self, key: &StreamKey, now: DateTime<Utc>) {
-        let is_due = self.task_due(key).is_some_and(|due| due <= now);
-        let Some(tracked) = self.shared.tasks.get_mut(key) else { return };
-        if !is_due || !tracked.is_idle() {
-            // Set again now, or by the outcome of what is under way.
-            return self.tidy(key);
-        }
-        if tracked.has_retry()
-            && let Some(order) = tracked.work_mut().begin_retry()
-        {
-            self.shared.effects.push(Effect::Execute(order));
-            return;
-        }
-        if tracked.is_stale() {
-            let heard = tracked.heard();
-            return self.shared.load(key, heard);
-        }
-        if self.relations.turn(key, None, &mut self.shared, now) {
-            return;
-        }
-        let Some(command) = self.due_command(key, now) else { return };
-        if matches!(command, Command::ExpireLease(_)) {
-            metrics::counter!(metric::LEASE_EXPIRIES).increment(1);
-            // What it loses must not go straight back to a worker that has fallen silent.
-            let live = self.shared.tasks.facts(key).and_then(|facts| facts.live.as_ref());
-            if let Some(silent) = live.map(|live| *live.worker_id) {
-                self.worker_requests.end_polls(silent, &mut self.shared);
-            }
-        }
-        self.shared.order(key, command, None, now);
-    }
-
-    /// The instant at which something is due for the task.
-    fn task_due(&self, key: &StreamKey) -> Option<DateTime<Utc>> {
-        const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::MIN_UTC;
-        let tracked = self.shared.tasks.get(key)?;
-        if tracked.has_retry() || tracked.is_stale() {
-            return Some(tracked.after_pause(AT_ONCE));
-        }
-        let facts = tracked.facts()?;
-        if self.relations.is_due(key, facts) {
-            return Some(tracked.after_pause(AT_ONCE));
-        }
-        let dues = [
-            facts.timer.as_ref().map(|timer| timer.due),
-            self.leases.due(self.shared.tasks.name(key)?, facts),
-            self.budgets.due_command(key, facts, 0).map(|_| AT_ONCE),
-            self.tool_execution.due(key, facts),
-        ];
-        dues.into_iter().flatten().min().map(|due| tracked.after_pause(due))
-    }
-
-    /// The command that is due for the task: of several, the timer's comes first.
-    fn due_command(&self, key: &StreamKey, now: DateTime<Utc>) -> Option<Command> {
-        let facts = self.shared.tasks.facts(key)?;
-        let grace_ms = self.shared.config.grace_ms;
-        if let Some(timer) = facts.timer.as_ref().filter(|timer| timer.due <= now) {
-            return Some(timer.command(facts.newest_attempt(key), grace_ms));
-        }
-        let settings = self.shared.workspaces.settings(&key.workspace);
-        self.budgets
-            .due_command(key, facts, grace_ms)
-            .or_else(|| self.tool_execution.due_command(key, facts, settings, now))
-            .or_else(|| self.leases.due_command((self.shared.tasks.name(key)?, key), facts, now))
-    }
-
-    fn tidy_touched(&mut self) {
-        while let Some(key) = self.shared.tasks.next_touched() {
-            self.tidy(&key);
-        }
-    }
-
-    /// Sets the task's timer, loads what was missed, and forgets a task that is over.
-    fn tidy(&mut self, key: &StreamKey) {
-        let Some(tracked) = self.shared.tasks.get_mut(key).filter(|tracked| tracked.is_idle()) else {
-            return;
-        };
-        tracked.tidy();
-        if tracked.wants_load() {
-            let heard = tracked.heard();
-            return self.shared.load(key, heard);
-        }
-        let is_over = tracked.facts().is_none_or(|facts| facts.is_at_rest)
-            && !tracked.is_stale()
-            && !tracked.has_retry()
-            && !self.budgets.has_warning(key)
-            && !self.tool_execution.is_working(key);
-        if is_over {
-            return self.forget(key);
-        }
-        if let Some(due) = self.task_due(key) {
-            self.shared.tasks.set_timer(key, due);
-        }
-    }
-
-    fn forget(&mut self, key: &StreamKey) {
-        self.shared.tasks.forget(key);
-        self.shared.matching.hold(key, None);
-        self.budgets.forget(key);
-        self.relations.forget(key);
-        self.tool_execution.forget(key);
-        self.tool_polls.forget(key);
     }
 }
