@@ -22,7 +22,7 @@ use crate::clock::now;
 use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
 use crate::process::{Process, ReducedTask, task_key};
-use crate::unreadable::tell_unreadable;
+use crate::unreadable::pass_over;
 use state_store::{StateStore, Stored};
 
 /// Portions of the log that wait for each of the two steps after reading.
@@ -115,15 +115,12 @@ struct LogFold {
 impl LogFold {
     fn take(&mut self, commit: Decoded) -> Result<(), LeaderError> {
         match commit {
-            Decoded::Task(commit) => return self.task_commit(&commit),
-            Decoded::Unreadable(recorded, error) => tell_unreadable(&recorded, &error),
+            Decoded::Task(commit) => self.task_commit(&commit),
+            Decoded::Unreadable(recorded, error) => pass_over(&recorded, error),
             Decoded::Other(recorded) => {
-                if let Err(error) = self.process.commit(&recorded, None, now()) {
-                    tell_unreadable(&recorded, &error);
-                }
+                self.process.commit(&recorded, None, now()).or_else(|error| pass_over(&recorded, error))
             }
         }
-        Ok(())
     }
 
     fn task_commit(&mut self, commit: &TaskCommit) -> Result<(), LeaderError> {

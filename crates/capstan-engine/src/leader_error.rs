@@ -1,6 +1,7 @@
 //! Failures of a leader.
 
 use capstan_dispatch::{ReadFailure, SnapshotError};
+use capstan_envelope::{CodecError, Position};
 use capstan_eventlog::ReadError;
 use tokio::task::JoinError;
 
@@ -16,6 +17,15 @@ pub(crate) enum LeaderError {
     /// The log was not followed.
     #[error("lead: follow the log")]
     Log(#[from] ReadError),
+    /// A commit of a newer build: wait for the upgrade, or for another engine.
+    #[error("lead: read the commit at {position}, which a newer build wrote")]
+    NewerBuild {
+        /// The commit's position.
+        position: Position,
+        /// The event this build does not know.
+        #[source]
+        source: CodecError,
+    },
     /// The temporary file for states failed.
     #[error("begin to lead: keep states in a temporary file")]
     StateFile(#[from] std::io::Error),
@@ -31,12 +41,14 @@ pub(crate) enum LeaderError {
 }
 
 impl LeaderError {
-    /// The failure in one sentence. Not its causes: they may name addresses, or hold parts of what was stored.
+    /// The failure in one sentence. Not its causes: they may name addresses, or hold parts of what was stored. The event of a
+    /// newer build is named, not shown.
     pub(crate) fn obstacle(&self) -> String {
         match self {
             Self::Log(source) | Self::Load(ReadFailure::Read(source)) => source.to_string(),
             Self::Load(ReadFailure::Unreadable(source)) => source.to_string(),
             Self::Load(source) => source.to_string(),
+            Self::NewerBuild { source, .. } => format!("{self}: {source}"),
             Self::OpenTasks(_) | Self::StateFile(_) | Self::State(_) | Self::Serve(_) | Self::Panicked(_) => {
                 self.to_string()
             }
@@ -50,7 +62,7 @@ impl LeaderError {
             Self::Load(source) => source.is_retryable(),
             Self::Log(source) => source.is_retryable(),
             Self::Serve(_) | Self::StateFile(_) | Self::Panicked(_) => true,
-            Self::State(_) => false,
+            Self::State(_) | Self::NewerBuild { .. } => false,
         }
     }
 }

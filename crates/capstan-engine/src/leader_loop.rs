@@ -163,7 +163,7 @@ impl LeaderLoop {
                 LoopEvent::Commits(batch) => self.commits = batch?.commits.into_iter(),
                 LoopEvent::CommitsWait => {
                     let portion: Vec<_> = self.commits.by_ref().take(PORTION).collect();
-                    take_commits(&self.dependencies, &mut self.process, &portion);
+                    take_commits(&self.dependencies, &mut self.process, &portion)?;
                 }
                 LoopEvent::TimePassed => {}
             }

@@ -27,7 +27,7 @@ use crate::dependencies::Dependencies;
 use crate::from_log::fold_log;
 use crate::leader_error::LeaderError;
 use crate::process::{ClassKey, Effect, Loaded, Process, ProcessConfig, ReducedTask, ScheduleKey, task_key};
-use crate::unreadable::tell_unreadable;
+use crate::unreadable::pass_over;
 
 /// Most commits or states taken before others get their turn.
 pub(crate) const PORTION: usize = 256;
@@ -63,7 +63,7 @@ pub(crate) async fn start(dependencies: &Dependencies) -> Result<Started, Leader
     loop {
         let batch = tail.next().await?;
         for portion in batch.commits.chunks(PORTION) {
-            take_commits(dependencies, &mut process, portion);
+            take_commits(dependencies, &mut process, portion)?;
             tokio::task::yield_now().await;
         }
         if batch.caught_up {
@@ -230,15 +230,20 @@ async fn load(dependencies: &Dependencies, key: StreamKey) -> Result<(StreamKey,
     Ok((key, Loaded::State { version: loaded.head.version, state: loaded.state.clone() }))
 }
 
-/// Takes commits of the log.
-pub(crate) fn take_commits(dependencies: &Dependencies, process: &mut Process, commits: &[Recorded]) {
+/// Takes commits of the log. Fails at one that a newer build wrote.
+pub(crate) fn take_commits(
+    dependencies: &Dependencies,
+    process: &mut Process,
+    commits: &[Recorded],
+) -> Result<(), LeaderError> {
     for recorded in commits {
         let memory = dependencies.deciders.tasks.adopt(recorded);
         let memory = memory.as_deref().map(|loaded| (loaded.head.version, &loaded.state));
         dependencies.deciders.schedules.adopt(recorded);
         dependencies.classes.observe(recorded);
         if let Err(error) = process.commit(recorded, memory, now()) {
-            tell_unreadable(recorded, &error);
+            pass_over(recorded, error)?;
         }
     }
+    Ok(())
 }

@@ -132,6 +132,24 @@ async fn without_read_models_a_leader_begins_from_the_log_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_commit_of_a_newer_build_nobody_leads_and_the_obstacle_names_it() {
+    let office = Office::open(EngineConfig::default()).await;
+    let first = office.candidate_with(office.config.clone(), Arc::new(Away)).await;
+    first.leads().await;
+    office.tell_named(&format!("dev/task/{}", Uuid::from_u128(7)), "task-mended").await;
+    let named = "read event task-mended version 1 of category task: unknown to this build";
+    let told = first.obstacle().await;
+    assert!(told.contains(named) && told.contains("which a newer build wrote"), "{told}");
+    assert!(!first.is_leading());
+    first.stop().await;
+    // Nor does one that meets it at its beginning.
+    let second = office.candidate_with(office.config.clone(), Arc::new(Away)).await;
+    assert_eq!(second.obstacle().await, told);
+    assert!(!second.is_leading());
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_begins_for_longer_than_its_time_keeps_its_place() {
     let ttl = Duration::from_millis(500);
     let office = Office::open(EngineConfig { leader_ttl: ttl, ..EngineConfig::default() }).await;

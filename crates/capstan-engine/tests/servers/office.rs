@@ -23,7 +23,8 @@ use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
 use capstan_domain::workspace::Workspace as Workspaces;
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{
-    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamHead, StreamId, Workspace,
+    Actor, Codec, Commit, CommitFacts, CommitHash, CommitId, EventRecord, Metadata, Position, Recorded,
+    StreamHead, StreamId, Workspace,
 };
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
@@ -63,6 +64,13 @@ impl Running {
     /// Signals every change of leading.
     pub(crate) fn leading(&self) -> tokio::sync::watch::Receiver<bool> {
         self.handle.is_leading()
+    }
+
+    /// The reason it cannot lead.
+    pub(crate) async fn obstacle(&self) -> String {
+        let mut obstacle = self.handle.obstacle();
+        let told = tokio::time::timeout(Duration::from_mins(1), obstacle.wait_for(Option::is_some)).await;
+        told.expect("it never told").expect("the engine ended").clone().unwrap_or_default()
     }
 
     pub(crate) async fn stop(self) {
@@ -206,6 +214,17 @@ impl Office {
 
     /// Records facts about something else than a task.
     pub(crate) async fn tell<C: Codec>(&self, name: &str, events: &[C::Event]) {
+        self.record(name, |facts| C::encode(events, facts).unwrap()).await;
+    }
+
+    /// Records an event with this name, which this build may not know.
+    pub(crate) async fn tell_named(&self, name: &str, event: &str) {
+        let data = serde_json::value::RawValue::from_string("{}".into()).unwrap();
+        let event = EventRecord { name: event.into(), version: 1, data };
+        self.record(name, |_| vec![event]).await;
+    }
+
+    async fn record(&self, name: &str, events: impl FnOnce(CommitFacts<'_>) -> Vec<EventRecord>) {
         let command_id = self.fresh();
         let mut commit = Commit {
             commit_id: CommitId(command_id),
@@ -216,7 +235,7 @@ impl Office {
             metadata: Metadata::new("test", Actor::System, command_id, now()),
             events: Vec::new(),
         };
-        commit.events = C::encode(events, commit.facts()).unwrap();
+        commit.events = events(commit.facts());
         self.log.append(&commit).await.unwrap();
     }
 
