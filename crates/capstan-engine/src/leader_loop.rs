@@ -30,8 +30,6 @@ use crate::protocol::{Answer, Request, subjects_served};
 use crate::startup::{PORTION, Started, start, take_commits};
 use crate::{orders, ticking};
 
-/// Most calls of endpoints under way at once.
-const CALLS_MAX: usize = 256;
 /// Most tasks of orders nobody waits for that are loaded at once: fewer than the connections of the read models, so that a
 /// lease need not wait until all of them are.
 const LOADS_MAX: usize = 8;
@@ -89,8 +87,7 @@ pub(crate) struct LeaderLoop {
     under_way: JoinSet<Completed>,
     /// A permit for each task that is loaded for an order nobody waits for.
     loads: Arc<Semaphore>,
-    /// Calls of endpoints: they may take long, and must not keep commands waiting.
-    tool_calls: VecDeque<Box<ToolRequest>>,
+    /// Calls of endpoints: they may take long, and must not keep commands waiting. The process bounds their number.
     calling: JoinSet<Completed>,
     replies: mpsc::UnboundedSender<(Subject, Answer)>,
     /// Ends with the loop.
@@ -122,7 +119,6 @@ impl LeaderLoop {
             asked: VecDeque::new(),
             under_way: JoinSet::new(),
             loads: Arc::new(Semaphore::new(LOADS_MAX)),
-            tool_calls: VecDeque::new(),
             calling: JoinSet::new(),
             replies,
             _writer: AbortOnDropHandle::new(writer),
@@ -207,7 +203,7 @@ impl LeaderLoop {
                         let _ = self.replies.send((caller, answer));
                     }
                 }
-                Effect::CallTool(request) => self.tool_calls.push_back(request),
+                Effect::CallTool(request) => self.call_tool(request),
                 Effect::Execute(order) if order.is_waited_for() => self.asked.push_back(order),
                 Effect::Execute(_)
                 | Effect::OrderClass(_)
@@ -227,15 +223,6 @@ impl LeaderLoop {
             && let Some(effect) = self.waiting.pop_front()
         {
             self.begin_effect(effect);
-        }
-        while self.calling.len() < CALLS_MAX
-            && let Some(request) = self.tool_calls.pop_front()
-        {
-            let tools = self.dependencies.tools.clone();
-            self.calling.spawn(async move {
-                let answer = tools.call(&request).await;
-                Completed::ToolCall(request, answer)
-            });
         }
         if self.measured_at.elapsed() >= MEASURE_EVERY {
             self.measured_at = tokio::time::Instant::now();
@@ -290,9 +277,17 @@ impl LeaderLoop {
                 });
             }
             // Among the effects a leader starts with; `perform` takes later ones out.
-            Effect::CallTool(request) => self.tool_calls.push_back(request),
+            Effect::CallTool(request) => self.call_tool(request),
             Effect::Answer(..) => {}
         }
+    }
+
+    fn call_tool(&mut self, request: Box<ToolRequest>) {
+        let tools = self.dependencies.tools.clone();
+        self.calling.spawn(async move {
+            let answer = tools.call(&request).await;
+            Completed::ToolCall(request, answer)
+        });
     }
 }
 

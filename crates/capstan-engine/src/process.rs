@@ -32,6 +32,7 @@ mod tasks;
 mod timers;
 mod tool_call;
 mod tool_execution;
+mod tool_places;
 mod tool_polls;
 mod watching;
 mod work;
@@ -272,6 +273,7 @@ impl Process {
             let Some(key) = self.shared.tasks.pop_due(now) else { break };
             self.fire(&key, now);
         }
+        self.tidy_touched();
         self.shared.effects.extend(self.schedules.turn(timers_max, now));
         self.shared.effects.extend(self.watching.turn(&self.shared.tasks, now));
         self.shared.effects.extend(self.classes.turn(now));

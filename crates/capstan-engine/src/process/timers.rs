@@ -30,7 +30,14 @@ impl Process {
         if self.relations.turn(key, None, &mut self.shared, now) {
             return;
         }
-        let Some(command) = self.due_command(key, now) else { return };
+        self.tool_execution.ask_for_place(key, &mut self.shared, now);
+        let Some(command) = self.due_command(key, now) else {
+            if self.tool_execution.waits(key) {
+                // Its call is no longer due; something else may be, later.
+                self.tidy(key);
+            }
+            return;
+        };
         if matches!(command, Command::ExpireLease(_)) {
             metrics::counter!(metric::LEASE_EXPIRIES).increment(1);
             // What it loses must not go straight back to a worker that has fallen silent.
@@ -92,6 +99,8 @@ impl Process {
             let heard = tracked.heard();
             return self.shared.load(key, heard);
         }
+        self.tool_execution.tidy(key, &mut self.shared);
+        let Some(tracked) = self.shared.tasks.get(key) else { return };
         let is_over = tracked.facts().is_none_or(|facts| facts.is_at_rest)
             && !tracked.is_stale()
             && !tracked.has_retry()
@@ -110,7 +119,7 @@ impl Process {
         self.shared.matching.hold(key, None);
         self.budgets.forget(key);
         self.relations.forget(key);
-        self.tool_execution.forget(key);
+        self.tool_execution.forget(key, &mut self.shared);
         self.tool_polls.forget(key);
     }
 }

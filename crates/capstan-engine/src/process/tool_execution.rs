@@ -2,7 +2,7 @@
 //!
 //! A try is claimed with an event before it begins, so that of all engines only one executes it. An engine that finds a
 //! claim that passed without a result begins the next try, under the same idempotency key; after the last the outcome is
-//! unknown, and the agent is informed of that.
+//! unknown, and the agent is informed of that. A try is claimed when the call has a place, see `tool_places`.
 
 use std::collections::HashMap;
 
@@ -23,6 +23,7 @@ use super::facts::TaskFacts;
 use super::outcome::{Settled, ToolAnswer};
 use super::shared::Shared;
 use super::tool_call::is_disabled;
+use super::tool_places::ToolPlaces;
 
 /// Time a claim outlives the call it is for, in milliseconds.
 const CLAIM_MARGIN_MS: i64 = 15_000;
@@ -33,6 +34,7 @@ const RETRY_MS: i64 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct ToolExecution {
     work: HashMap<StreamKey, ToolWork>,
+    places: ToolPlaces,
 }
 
 /// The work of this engine on a task's approved call.
@@ -52,10 +54,51 @@ impl ToolExecution {
         self.work.contains_key(key)
     }
 
-    /// The instant a command about the task's approved call is due.
+    /// The instant a command about the task's approved call is due. None while the call waits for a place: whoever is given
+    /// one is touched.
     pub(super) fn due(&self, key: &StreamKey, facts: &TaskFacts) -> Option<DateTime<Utc>> {
         // The endpoint changes the command, not the time.
-        self.step(key, facts, Some(0), DateTime::<Utc>::MIN_UTC).map(|(due, _)| due)
+        self.step(key, facts, Some(0), DateTime::<Utc>::MIN_UTC)
+            .filter(|(_, command)| !is_claim(command) || !self.places.waits(key))
+            .map(|(due, _)| due)
+    }
+
+    /// True while the task's call waits for a place.
+    pub(super) fn waits(&self, key: &StreamKey) -> bool {
+        self.places.waits(key)
+    }
+
+    /// Asks for a place for the task's call when it is due to be claimed.
+    pub(super) fn ask_for_place(&mut self, key: &StreamKey, shared: &mut Shared, now: DateTime<Utc>) {
+        let facts = shared.tasks.facts(key);
+        let step = facts.and_then(|facts| self.step(key, facts, Some(0), now));
+        if step.is_some_and(|(due, command)| due <= now && is_claim(&command)) {
+            self.places.ask(key);
+            self.give_places(shared);
+        }
+    }
+
+    fn give_places(&mut self, shared: &mut Shared) {
+        while let Some(key) = self.places.next() {
+            shared.tasks.touch(&key);
+        }
+    }
+
+    fn leave_place(&mut self, key: &StreamKey, shared: &mut Shared) {
+        self.places.leave(key);
+        self.give_places(shared);
+    }
+
+    /// Gives the place of a call back that is not claimed any more. Nothing about the task is under way.
+    pub(super) fn tidy(&mut self, key: &StreamKey, shared: &mut Shared) {
+        if !self.places.knows(key) || matches!(self.work.get(key), Some(ToolWork::Calling { .. })) {
+            return;
+        }
+        let facts = shared.tasks.facts(key);
+        let step = facts.and_then(|facts| self.step(key, facts, Some(0), DateTime::<Utc>::MIN_UTC));
+        if !step.is_some_and(|(_, command)| is_claim(&command)) {
+            self.leave_place(key, shared);
+        }
     }
 
     /// The command about the task's approved call, when it is due.
@@ -70,7 +113,7 @@ impl ToolExecution {
             settings.tools.get(&*call.tool).filter(|_| !is_disabled(settings, &call.tool))
         });
         let (due, command) = self.step(key, facts, endpoint.map(|tool| tool.timeout_ms), now)?;
-        (due <= now).then_some(command)
+        (due <= now && (!is_claim(&command) || self.places.holds(key))).then_some(command)
     }
 
     /// The next command about the task's approved call, and the time it is due. `timeout_ms` belongs to the endpoint;
@@ -152,6 +195,9 @@ impl ToolExecution {
         if let Some(call) = claimed {
             self.call_endpoint(order, call, shared);
         }
+        if !matches!(self.work.get(&order.key), Some(ToolWork::Calling { .. })) {
+            self.leave_place(&order.key, shared);
+        }
     }
 
     fn call_endpoint(&mut self, order: &Order, call: &ClaimedToolCall, shared: &mut Shared) {
@@ -213,11 +259,18 @@ impl ToolExecution {
                 ToolWork::Failed { tool_call_id, try_no, retry_at: later(now, pause), error, is_unknown }
             }
         };
+        self.leave_place(&request.key, shared);
         shared.tasks.touch(&request.key);
     }
 
     /// Forgets a task that is over.
-    pub(super) fn forget(&mut self, key: &StreamKey) {
+    pub(super) fn forget(&mut self, key: &StreamKey, shared: &mut Shared) {
         self.work.remove(key);
+        self.leave_place(key, shared);
     }
+}
+
+/// True for the command that begins a try.
+fn is_claim(command: &Command) -> bool {
+    matches!(command, Command::StartToolCall(_))
 }

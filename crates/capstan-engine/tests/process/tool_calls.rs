@@ -6,8 +6,9 @@ use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
 use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, ToolCallId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
-use capstan_domain::task::command::{CheckToolCall, EndToolCall, ToolCheck};
+use capstan_domain::task::command::{CancelTask, CheckToolCall, EndToolCall, ToolCheck};
 use capstan_domain::task::event::{BlockerClosed, BlockerStatus, ToolExecutor, ToolOutcome};
+use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::tool_call::decide_call;
 use capstan_domain::task::{Command, Event, TaskState};
 use capstan_domain::workspace;
@@ -48,7 +49,8 @@ fn tell(bench: &mut Bench, events: &[workspace::Event]) {
 /// A task whose call of `crm` was deferred.
 fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, AttemptId, ToolCallId) {
     let worker = bench.worker();
-    let key = bench.accept(&Birth::default());
+    let session = bench.fresh().to_string();
+    let key = bench.accept(&Birth { session, ..Birth::default() });
     let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
     let check = ToolCheck {
         command: CheckToolCall::new("crm", json!({ "id": 1 })),
@@ -118,6 +120,48 @@ fn an_approved_call_is_claimed_and_called_once_and_the_agent_gets_its_result() {
     assert!(task.inbox[0].message.contains("done"));
     bench.pass_ms(600_000);
     assert!(bench.calls.is_empty());
+}
+
+#[test]
+fn a_call_is_claimed_when_it_has_a_place_and_keeps_its_task_from_nothing_until_then() {
+    /// Calls of one workspace that may be under way.
+    const SHARE: usize = 64;
+    let mut bench = Bench::new();
+    register_endpoint(&mut bench);
+    let mut keys = Vec::new();
+    for _ in 0..SHARE + 3 {
+        let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
+        approve(&mut bench, &key, call);
+        keys.push(key);
+    }
+    let is_claimed = |bench: &Bench, key: &StreamKey| {
+        let mut calls = bench.world.task(key).tool_calls.values();
+        calls.any(|call| matches!(call.state, ToolCallState::Executing { .. }))
+    };
+    let claimed = |bench: &Bench| keys.iter().map(|key| is_claimed(bench, key)).collect::<Vec<_>>();
+    let first = |count: usize| (0..keys.len()).map(|number| number < count).collect::<Vec<_>>();
+    assert_eq!((bench.calls.len(), claimed(&bench)), (SHARE, first(SHARE)));
+    // A claim would have run out meanwhile, had there been one.
+    bench.pass_ms(20_000);
+    assert_eq!((bench.calls.len(), claimed(&bench)), (SHARE, first(SHARE)));
+    answer(&mut bench, answered("done"));
+    assert_eq!(bench.calls.len(), SHARE, "the next one has the place");
+    assert!(is_claimed(&bench, &keys[SHARE]) && !is_claimed(&bench, &keys[SHARE + 1]));
+    // The lease of the attempt that asked ends, although its call waits.
+    let waits = keys[SHARE + 1].clone();
+    assert!(bench.world.task(&waits).working_attempt().is_some());
+    bench.pass_ms(15_000);
+    assert!(bench.world.task(&waits).working_attempt().is_none());
+    // One that is cancelled leaves the line.
+    let cancel = CancelTask { task_id: waits.task_id, reason: None };
+    let cancel = Command::Cancel { command: cancel, grace_ms: 0 }.at(bench.now);
+    bench.send(&waits, &cancel);
+    answer(&mut bench, answered("done"));
+    assert!(is_claimed(&bench, &keys[SHARE + 2]) && !is_claimed(&bench, &waits));
+    while !bench.calls.is_empty() {
+        answer(&mut bench, answered("done"));
+    }
+    assert!(!claimed(&bench).contains(&true));
 }
 
 #[test]
