@@ -99,6 +99,23 @@ pub fn decode_commit(commit: &Commit) -> Result<Vec<DomainEvent>, CodecError> {
     })
 }
 
+/// Reads a whole commit and tells what is wrong with it: its events, or the state it carries forward.
+pub fn verify_commit(commit: &Commit) -> Result<(), CodecError> {
+    decode_commit(commit)?;
+    let Some(carried) = commit.carried()? else { return Ok(()) };
+    match commit.stream.category() {
+        TaskCodec::CATEGORY => carried.state::<task::State>().map(drop),
+        AgentCodec::CATEGORY => carried.state::<agent::State>().map(drop),
+        ScheduleCodec::CATEGORY => carried.state::<schedule::State>().map(drop),
+        ChannelCodec::CATEGORY => carried.state::<channel::State>().map(drop),
+        ClassCodec::CATEGORY => carried.state::<class::State>().map(drop),
+        SessionCodec::CATEGORY => carried.state::<session::State>().map(drop),
+        WorkspaceCodec::CATEGORY => carried.state::<workspace::State>().map(drop),
+        TokenCodec::CATEGORY => carried.state::<token::State>().map(drop),
+        foreign => commit.events.first().map_or(Ok(()), |record| Err(unknown(foreign, record))),
+    }
+}
+
 /// The events of a commit as readers of the API get them: whole, and each in its current version. An event that this build
 /// cannot read stays as it is stored, and so do those after it, which may leave out what it says. Of one that carries its
 /// stream forward only the name is shown: the state of a decider is not part of the API.

@@ -27,5 +27,5 @@ pub use catalogue::{
     AgentCodec, CATALOGUE, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec,
     WorkspaceCodec,
 };
-pub use domain_event::{DomainEvent, decode_commit, whole_records};
+pub use domain_event::{DomainEvent, decode_commit, verify_commit, whole_records};
 pub use event_name::EventName;

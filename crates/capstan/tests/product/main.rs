@@ -25,6 +25,7 @@ mod settlement_kill;
 mod sse;
 mod tool_gate;
 mod usage;
+mod verified_log;
 mod whole_story;
 mod why;
 mod without_postgres;
