@@ -37,6 +37,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("capstan-launcher/src/provision/packages.rs", "files from the internet"),
     ("capstan-projections/src/catalogue/applied_keys.rs", "ids"),
     ("capstan-projections/src/catalogue/classes.rs", "ids"),
+    ("capstan-projections/src/catalogue/inputs.rs", "ids and numbers"),
     ("capstan-projections/src/digest.rs", "all rows of a model, for the operator"),
     ("capstan-projections/src/queries/select.rs", "the question of a list, in the cursor for who asks"),
     ("capstan-projections/src/verify.rs", "rows, in a file without a name"),
