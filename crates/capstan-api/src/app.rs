@@ -157,6 +157,13 @@ impl App {
     }
 }
 
+impl App {
+    /// The fingerprint of a text, under the key of the log.
+    pub(crate) fn fingerprint(&self, identity: &str) -> String {
+        self.log.fingerprint_key().fingerprint(identity)
+    }
+}
+
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("App").field("config", &self.config).finish_non_exhaustive()

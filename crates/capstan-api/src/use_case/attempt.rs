@@ -71,7 +71,7 @@ impl WorkerCall for ProduceOutput {
         let task = fence.attempt_id.task;
         let output_id = self.output_id(task, || unnamed_output(task, fence.key().as_ref(), &fence.call));
         let attempt_id = Some(fence.attempt_id.clone());
-        let fingerprint = fence.fingerprint(&self.identity(task));
+        let fingerprint = fence.app.fingerprint(&self.identity(task));
         let command = Box::new(self.clone());
         let command = Command::ProduceOutput { command, fingerprint, output_id, attempt_id };
         let reply = fence.create(&self, command).await?;
@@ -94,7 +94,7 @@ impl WorkerCall for FinalizeOutput {
         let output_id = self.output_id;
         let fence = from.fence().await?.about(output_id.0);
         let attempt_id = Some(fence.attempt_id.clone());
-        let fingerprint = fence.fingerprint(&self.identity(fence.attempt_id.task));
+        let fingerprint = fence.app.fingerprint(&self.identity(fence.attempt_id.task));
         let command = Command::FinalizeOutput { command: self.clone(), fingerprint, attempt_id };
         Ok(fence.take(&self, command).await?.showing("output_id", &output_id).into())
     }

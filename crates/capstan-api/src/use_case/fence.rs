@@ -82,11 +82,6 @@ impl Fence<'_> {
         })
     }
 
-    /// The fingerprint of a text, under the key of the log.
-    pub(crate) fn fingerprint(&self, identity: &str) -> String {
-        self.app.log.fingerprint_key().fingerprint(identity)
-    }
-
     /// The context of the call as a command on the task.
     pub(crate) fn context<B: Request>(&self, body: &B) -> CommandContext {
         self.call.command(&self.stream, self.key().as_ref(), body)
@@ -121,7 +116,7 @@ impl Fence<'_> {
     pub(crate) fn name_of_lines<B: Request>(&self, body: &B) -> Option<String> {
         self.call.key()?;
         let context = self.context(body);
-        Some(format!("{}/{}", context.command_id, self.fingerprint(&context.idempotency?.fingerprint)))
+        Some(format!("{}/{}", context.command_id, self.app.fingerprint(&context.idempotency?.fingerprint)))
     }
 
     /// Stores lines of the attempt's run; those of a repeat under this name are stored once.

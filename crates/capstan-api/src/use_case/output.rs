@@ -26,7 +26,7 @@ impl Execute for CreateTaskOutput {
         let key = call.key();
         let output = Box::new(ProduceOutput::from(self.clone()));
         let output_id = output.output_id(task_id, || unnamed_output(task_id, key.as_ref(), call));
-        let fingerprint = app.log.fingerprint_key().fingerprint(&output.identity(task_id));
+        let fingerprint = app.fingerprint(&output.identity(task_id));
         let command = Command::ProduceOutput { command: output, fingerprint, output_id, attempt_id: None };
         let target = Target { app, workspace, call, task_id, output_id };
         let (mut reply, changed) = target.execute(&self, command).await?;
@@ -55,7 +55,7 @@ impl Execute for FinalizeTaskOutput {
         let task_id = self.task_id;
         let output_id = self.output_id;
         let command = FinalizeOutput { output_id, summary: self.summary.clone() };
-        let fingerprint = app.log.fingerprint_key().fingerprint(&command.identity(task_id));
+        let fingerprint = app.fingerprint(&command.identity(task_id));
         let command = Command::FinalizeOutput { command, fingerprint, attempt_id: None };
         let target = Target { app, workspace, call, task_id, output_id };
         Ok(target.execute(&self, command).await?.0)

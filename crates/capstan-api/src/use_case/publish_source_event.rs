@@ -70,7 +70,7 @@ impl Execute for PublishSourceEvent {
                 causation_id: Some(whole.command_id),
                 ..call.command(&stream, key.as_ref(), &self)
             };
-            let fingerprint = app.log.fingerprint_key().fingerprint(&event.identity(task_id));
+            let fingerprint = app.fingerprint(&event.identity(task_id));
             let command = Command::FireWatch { command: event.clone(), fingerprint }.at(call.received_at);
             let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
             let accepted = decided.events.iter().find_map(|event| match event {

@@ -69,7 +69,7 @@ impl WorkerCall for CheckToolCall {
         let identity = self.arguments_identity(fence.attempt_id.task);
         let mut check = command::ToolCheck {
             command: self.clone(),
-            arguments_fingerprint: fence.fingerprint(&identity),
+            arguments_fingerprint: fence.app.fingerprint(&identity),
             attempt_id: fence.attempt_id.clone(),
             approval_policy: settings.approval_policy,
             is_disabled: settings.disabled_tools.contains(self.tool.trim()),
