@@ -33,7 +33,10 @@ const LOOK_UP_PAGE: usize = 64;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Leads the batch id of a decision over several streams, which readers must not see in part.
-pub(crate) const TOGETHER: &str = "together-";
+pub(crate) const TOGETHER: &str = "t-";
+/// Characters behind it, of 62 each: 59 bits. Two batches under way under one id would be taken for one, and each message of a
+/// batch is stored with its id.
+const BATCH_ID_CHARACTERS: usize = 10;
 pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
 pub(crate) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
@@ -113,7 +116,8 @@ impl Sender {
         let client = self.connection.client();
         // Every try gets a batch id of its own: the server may still hold the open half of an earlier one.
         let token = client.new_inbox();
-        let batch_id = format!("{kind}{}", token.rsplit('.').next().unwrap_or_default());
+        let behind = token.len().saturating_sub(BATCH_ID_CHARACTERS);
+        let batch_id = format!("{kind}{}", token.get(behind..).unwrap_or(&token));
         let Some((last, before)) = members.split_last() else {
             return Outcome::Unknown("an empty batch".into());
         };

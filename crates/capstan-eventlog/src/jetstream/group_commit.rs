@@ -22,7 +22,7 @@ const BATCH_MAX: usize = 512;
 /// Most bytes of one batch.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Leads the batch id; readers need not hold such a batch together.
-const GROUP: &str = "group-";
+const GROUP: &str = "g-";
 /// Subjects whose last position is remembered; forgetting costs a refused batch at worst.
 const REMEMBERED_MAX: usize = 65_536;
 
