@@ -10,7 +10,8 @@ use uuid::Uuid;
 /// Caller, time and conditions of a command.
 #[derive(Clone, Debug)]
 pub struct CommandContext {
-    /// Identity of the command; becomes the commit's id. The same over every try.
+    /// Identity of the command; becomes the commit's id. The same over every try. Nil for a command that nobody repeats: the
+    /// id follows from its commit.
     pub command_id: Uuid,
     /// Wire name of the command, for example `cancel-task`.
     pub command: &'static str,
@@ -45,6 +46,17 @@ impl CommandContext {
             idempotency: None,
             expected_version: None,
         }
+    }
+
+    /// The context of a command that nobody repeats: under a condition that its own commit ends.
+    pub fn unnamed(
+        command: &'static str,
+        actor: Actor,
+        occurred_at: DateTime<Utc>,
+        expected_version: u64,
+    ) -> Self {
+        let expected_version = Some(expected_version);
+        Self { expected_version, ..Self::new(Uuid::nil(), command, actor, occurred_at) }
     }
 
     /// This context with the fingerprint as it is stored, under the key of the log; itself when it has none.

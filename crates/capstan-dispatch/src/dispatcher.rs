@@ -247,7 +247,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             events: Vec::new(),
         };
         commit.events = C::encode(events, commit.facts())?;
-        Ok(commit)
+        Ok(if context.command_id.is_nil() { commit.named_by_content() } else { commit })
     }
 
     /// Remembers what was just recorded, and answers with it.

@@ -24,9 +24,10 @@ pub(crate) async fn execute(tasks: &Tasks, order: &Order, loads: &Semaphore) -> 
         // The command meets the same failure and tells it.
         let _ = tasks.load(&stream).await;
     }
-    let context = CommandContext {
-        expected_version: order.expected_version,
-        ..CommandContext::new(order.command_id, order.name, Actor::Engine, order.command.at)
+    let at = order.command.at;
+    let context = match order.expected_version {
+        Some(version) => CommandContext::unnamed(order.name, Actor::Engine, at, version),
+        None => CommandContext::new(order.command_id, order.name, Actor::Engine, at),
     };
     match tasks.execute(&stream, &order.command, &context).await {
         Ok(decided) => Settled::Decided {

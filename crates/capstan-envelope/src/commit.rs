@@ -19,12 +19,31 @@ pub struct CommitId(pub Uuid);
 
 /// The namespace of the ids of commands with an idempotency key.
 const KEYED: Uuid = Uuid::from_u128(0x6361_7073_7461_6e00_8000_0000_0000_0002);
+/// The namespace of the ids that follow from their commits.
+const OF_COMMITS: Uuid = Uuid::from_u128(0x6361_7073_7461_6e00_8000_0000_0000_0003);
 
 impl CommitId {
     /// The id of the command of this name and key on a stream, which a repeat has too.
     pub fn from_key(stream: &StreamId, command: &str, key: &str) -> Self {
         // Neither a stream nor the name of a command holds a line break.
         Self(Uuid::new_v5(&KEYED, format!("{stream}\n{command}\n{key}").as_bytes()))
+    }
+
+    /// The id that follows from the commit, for a command that nobody repeats. Two writers have one only when they wrote the
+    /// very same. It shows by its version, 8, so that no other id is compared with it.
+    pub(crate) fn of_content(commit: &Commit) -> Self {
+        let Commit { stream, version, metadata: Metadata { command, occurred_at, .. }, .. } = commit;
+        let mut text = format!("{stream}\n{version}\n{command}\n{}", occurred_at.timestamp_micros());
+        for EventRecord { name, version, data } in &commit.events {
+            text.extend(["\n", name, "\n", &version.to_string(), "\n", data.get()]);
+        }
+        let bytes = Uuid::new_v5(&OF_COMMITS, text.as_bytes()).into_bytes();
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// True for an id of that kind.
+    pub(crate) fn is_of_content(self) -> bool {
+        self.0.get_version_num() == 8
     }
 }
 
@@ -86,6 +105,15 @@ pub struct CommitFacts<'a> {
 }
 
 impl Commit {
+    /// This commit with the id that follows from it, as its conversation too: for a command that nobody repeats and nothing
+    /// caused.
+    #[must_use]
+    pub fn named_by_content(mut self) -> Self {
+        self.commit_id = CommitId::of_content(&self);
+        self.metadata.correlation_id = self.commit_id.0;
+        self
+    }
+
     /// What the commit says besides its events.
     pub fn facts(&self) -> CommitFacts<'_> {
         let Metadata { occurred_at, actor, idempotency, .. } = &self.metadata;

@@ -26,7 +26,7 @@ pub const FORMAT_EPOCH: u32 = 5;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredCommit<'a> {
-    /// Absent where it derives from the idempotency key.
+    /// Absent where it derives from the idempotency key, or from the whole commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<CommitId>,
     version: u64,
@@ -71,9 +71,6 @@ pub enum StoredCommitError {
     /// It has an idempotency key without a fingerprint, or the other way round.
     #[error("read a commit: an idempotency key and its fingerprint are there together")]
     HalfAKey,
-    /// It has neither an id nor a key to derive one from.
-    #[error("read a commit: it has neither an id nor an idempotency key")]
-    NoId,
     /// Its actor is none that Capstan writes.
     #[error("read a commit")]
     Actor(#[from] ParseActorError),
@@ -84,7 +81,7 @@ impl Commit {
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let metadata = &self.metadata;
         let stored = StoredCommit {
-            id: Some(self.commit_id).filter(|id| keyed_id(&self.stream, metadata) != Some(*id)),
+            id: Some(self.commit_id).filter(|_| !self.says_its_id()),
             version: self.version,
             link: Some(self.previous_hash).filter(|hash| *hash != CommitHash::NONE),
             at: metadata.occurred_at,
@@ -119,7 +116,7 @@ impl Commit {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(StoredCommitError::HalfAKey),
         };
-        let mut metadata = Metadata {
+        let metadata = Metadata {
             occurred_at: stored.at,
             actor: stored.by.parse()?,
             command: stored.command.into_owned(),
@@ -128,10 +125,9 @@ impl Commit {
             traceparent: stored.trace.map(Cow::into_owned),
             idempotency,
         };
-        let commit_id = stored.id.or_else(|| keyed_id(&stream, &metadata)).ok_or(StoredCommitError::NoId)?;
-        metadata.correlation_id = stored.correlation.unwrap_or(commit_id.0);
-        Ok(Self {
-            commit_id,
+        let named = stored.id.or_else(|| keyed_id(&stream, &metadata));
+        let mut commit = Self {
+            commit_id: named.unwrap_or(CommitId(Uuid::nil())),
             stream,
             version: stored.version,
             previous: match previous_sequence {
@@ -141,7 +137,20 @@ impl Commit {
             previous_hash,
             metadata,
             events: stored.events.iter().map(StoredEvent::record).collect(),
-        })
+        };
+        if named.is_none() {
+            commit.commit_id = CommitId::of_content(&commit);
+        }
+        commit.metadata.correlation_id = stored.correlation.unwrap_or(commit.commit_id.0);
+        Ok(commit)
+    }
+
+    /// True when the id follows from what is stored besides it.
+    fn says_its_id(&self) -> bool {
+        match keyed_id(&self.stream, &self.metadata) {
+            Some(id) => id == self.commit_id,
+            None => self.commit_id.is_of_content() && CommitId::of_content(self) == self.commit_id,
+        }
     }
 }
 
@@ -316,6 +325,37 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_follows_from_the_commit_is_not_stored() {
+        let unnamed = |version| {
+            let mut commit = commit(Actor::Engine, Position::START, version);
+            commit.metadata.idempotency = None;
+            commit
+        };
+        let named = unnamed(1).named_by_content();
+        let bytes = named.to_bytes().unwrap();
+        let text: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((text.get("id"), text.get("correlation")), (None, None), "{text}");
+        assert_eq!(Commit::from_bytes(named.stream.clone(), 0, &bytes).unwrap(), named);
+        let changes: [fn(&mut Commit); 6] = [
+            |commit| commit.stream = "dev/task/2".parse().unwrap(),
+            |commit| commit.version = 2,
+            |commit| commit.metadata.command = "noted".into(),
+            |commit| commit.metadata.occurred_at += chrono::TimeDelta::microseconds(1),
+            |commit| commit.events[0].version = 2,
+            |commit| commit.events.truncate(1),
+        ];
+        for change in changes {
+            let mut other = unnamed(1);
+            change(&mut other);
+            assert_ne!(other.named_by_content().commit_id, named.commit_id);
+        }
+        // An id of another commit stays, as it was given.
+        let strange = Commit { commit_id: unnamed(2).named_by_content().commit_id, ..unnamed(1) };
+        let bytes = strange.to_bytes().unwrap();
+        assert_eq!(Commit::from_bytes(strange.stream.clone(), 0, &bytes).unwrap(), strange);
+    }
+
+    #[test]
     fn what_is_no_commit_is_refused() {
         let before = Position::new(41, CommitHash::of("dev.task.1", b"the one before"));
         let whole = commit(Actor::Engine, before, 2).to_bytes().unwrap();
@@ -336,11 +376,6 @@ mod tests {
             let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, &bytes);
             assert!(read.is_err(), "{pointer} {wrong}");
         }
-        let mut nameless = whole.clone();
-        let is_name = |field: &str| matches!(field, "id" | "key" | "fingerprint");
-        nameless.as_object_mut().unwrap().retain(|field, _| !is_name(field));
-        let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, nameless.to_string().as_bytes());
-        assert!(matches!(read, Err(StoredCommitError::NoId)), "{read:?}");
         let mut halved = whole.clone();
         halved.as_object_mut().unwrap().remove("fingerprint");
         let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, halved.to_string().as_bytes());

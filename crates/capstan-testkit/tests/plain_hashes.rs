@@ -28,7 +28,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("capstan-engine/src/process/effect.rs", "ids and numbers"),
     ("capstan-engine/src/process/schedules.rs", "ids and times"),
     ("capstan-engine/src/ticking.rs", "ids"),
-    ("capstan-envelope/src/commit.rs", "an idempotency key"),
+    ("capstan-envelope/src/commit.rs", "an idempotency key; a lease, whose id is not stored"),
     ("capstan-envelope/src/hash.rs", "a whole commit: the chain"),
     ("capstan-eventlog/src/fingerprint_key.rs", "under the key"),
     ("capstan-eventlog/src/jetstream/streams.rs", "random bits"),

@@ -18,7 +18,7 @@ use crate::schema::schema_of;
 #[expect(dead_code, reason = "only its schema is used; the envelope crate has the type that is written")]
 struct Commit {
     /// Identity: the id of the command that caused it, the same over every try. Absent where it derives from stream, command
-    /// and idempotency key.
+    /// and idempotency key, or, without a key, from the whole commit.
     id: Option<CommitId>,
     /// Its number within the stream, from 1.
     #[schemars(range(min = 1))]
