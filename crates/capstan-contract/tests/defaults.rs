@@ -50,6 +50,7 @@ const SAID: &[&str] = &[
     "tick-fired/next/run_at",
     "tick-skipped/next/run_at",
     "ticks-missed/next/run_at",
+    "tool-call-deferred/details",
     "usage-recorded/usage/cache_creation_input_tokens",
     "usage-recorded/usage/cache_read_input_tokens",
     "usage-recorded/usage/cost_usd",

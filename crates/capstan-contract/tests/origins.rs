@@ -8,9 +8,13 @@ use capstan_domain::channel::{self, Channel, UpsertChannelBinding};
 use capstan_domain::id::TaskId;
 use capstan_domain::schedule::command::{CreateSchedule, NewSchedule, Tick};
 use capstan_domain::schedule::{self, ScheduleDecider, firing};
-use capstan_domain::task::command::{Accept, FinishAttempt, FireWatch, Lease, ReportedOutcome, SubtaskSpec};
+use capstan_domain::task::command::{
+    Accept, CheckToolCall, FinishAttempt, FireWatch, Lease, ReportedOutcome, SubmitInput, SubmitTaskInput,
+    SubtaskSpec, ToolCheck,
+};
 use capstan_domain::task::event::{Event, SourceWatch};
 use capstan_domain::task::{self, Command, TaskDecider, subtasks};
+use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_domain::{Requested, id};
 use capstan_envelope::{Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, StreamId};
 use chrono::{DateTime, Utc};
@@ -192,6 +196,42 @@ fn a_source_event_is_named_by_its_fingerprint_alone() {
     let (_, data) = commit::<TaskCodec>(&stream, "publish-source-event", actor, &events);
     assert_eq!(data[0].get("input_id"), None, "{}", data[0]);
     assert_eq!(data[1].get("input_id"), None, "{}", data[1]);
+}
+
+#[test]
+fn a_deferred_call_and_its_rejection_say_each_text_once() {
+    let (state, attempt_id) = running();
+    let called = CheckToolCall::new("crm.update", json!({ "id": 1, "note": "Call \"Ann\" back." }));
+    let check = ToolCheck {
+        command: called,
+        arguments_fingerprint: "f".into(),
+        attempt_id,
+        approval_policy: ApprovalPolicy::Ask,
+        is_disabled: false,
+        is_listed: false,
+        executor: None,
+    };
+    let kept = TaskDecider::decide(&state, &Command::CheckToolCall(Box::new(check)).at(now())).unwrap();
+    let state = capstan_decider::fold::<TaskDecider>(state, &kept);
+    let task_id = state.as_ref().unwrap().id();
+    let stream = format!("dev/task/{task_id}");
+    let (_, data) = commit::<TaskCodec>(&stream, "check-tool-call", Actor::Worker, &kept);
+    let text = Value::from(data).to_string();
+    assert_eq!(text.matches("back.").count(), 1, "{text}");
+
+    let words = "Ask her first:\n\nis it still wanted? \u{e9}";
+    let reject = SubmitTaskInput {
+        action: Some("reject".into()),
+        ..SubmitTaskInput::from_text(task_id, words.to_owned())
+    };
+    let input_id = id::InputId::from_key(task_id, "k");
+    let reject = Command::SubmitInput(SubmitInput::new(input_id, reject)).at(now());
+    let rejected = TaskDecider::decide(&state, &reject).unwrap();
+    let (_, data) =
+        commit::<TaskCodec>(&stream, "submit-task-input", Actor::Client { name: "ann".into() }, &rejected);
+    assert_eq!(data[0]["said"], json!(words.len()));
+    let text = Value::from(data).to_string();
+    assert_eq!(text.matches("still wanted").count(), 1, "{text}");
 }
 
 #[test]

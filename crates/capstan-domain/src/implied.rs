@@ -12,6 +12,7 @@ mod frozen;
 mod numbered;
 mod origin;
 mod said;
+mod tail;
 
 use chrono::{DateTime, Utc};
 use schemars::Schema;
@@ -27,6 +28,7 @@ pub(crate) use numbered::{
 };
 pub(crate) use origin::*;
 pub(crate) use said::*;
+pub(crate) use tail::{DrawnTail, said_text};
 
 use context::{implied, unsaid};
 

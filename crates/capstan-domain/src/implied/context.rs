@@ -65,6 +65,8 @@ pub(super) struct Said {
     pub(super) policy: Option<RunPolicy>,
     pub(super) summary: Option<String>,
     pub(super) details: Option<String>,
+    /// The arguments of a tool call as a person reads them.
+    pub(super) arguments: Option<String>,
     pub(super) tick: Option<DateTime<Utc>>,
     /// The schedule that made the task, and its occasion.
     pub(super) schedule_id: Option<String>,

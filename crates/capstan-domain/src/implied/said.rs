@@ -4,6 +4,7 @@
 #![expect(clippy::ptr_arg, reason = "serde hands fields by reference")]
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::context::{Said, SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
@@ -48,8 +49,6 @@ noting! {
         (said.text, said.action) = (None, None);
         said.items.clear();
     };
-    /// The caller's text, where the agent receives another one.
-    text(value: Option<String>) |said| said.text.clone_from(value);
     action(value: Option<Verdict>) |said| said.action = *value;
     items(value: Vec<ItemDecision>) |said| said.items.clone_from(value);
     input(value: InputId) |said| said.input = Some(*value);
@@ -66,6 +65,7 @@ noting! {
     agent(value: AgentId) |said| said.agent = Some(*value);
     summary(value: String) |said| said.summary = Some(value.clone());
     details(value: Option<String>) |said| said.details.clone_from(value);
+    arguments(value: Value) |said| said.arguments = (!value.is_null()).then(|| format!("{value:#}"));
     tool_call(value: ToolCallId) |said| said.tool_call = Some(*value);
     tick(value: chrono::DateTime<chrono::Utc>) |said| said.tick = Some(*value);
     run_no(value: u32) |said| said.run = Some(SaidRun::Number(*value));
@@ -214,6 +214,19 @@ pub(crate) mod policy {
         note(&policy);
         Ok(policy)
     }
+}
+
+fn note_details(said: &mut Said, details: &Option<String>) {
+    said.details.clone_from(details);
+}
+
+/// The arguments of a tool call as lines of JSON, which is how they are shown where nothing is known about the tool.
+pub(crate) fn shown_arguments() -> Option<String> {
+    noted(said(|said| said.arguments.clone()), note_details)
+}
+
+pub(crate) fn is_shown_arguments(value: &Option<String>) -> bool {
+    is_noted(value, &said(|said| said.arguments.clone()), note_details)
 }
 
 fn note_agent(said: &mut Said, agent: &Option<AgentId>) {

@@ -35,8 +35,8 @@ pub struct InputAccepted {
     #[schemars(with = "String")]
     pub message: String,
     /// The caller's text, when the agent receives another one.
-    #[serde(default, with = "implied::text")]
-    #[schemars(with = "Option<String>")]
+    #[serde(default, with = "implied::said_text")]
+    #[schemars(with = "Option<implied::DrawnTail>")]
     pub said: Option<String>,
     /// The decision as a whole.
     #[serde(default, with = "implied::action")]

@@ -20,6 +20,8 @@ pub struct ToolCallDeferred {
     /// The tool.
     pub tool: String,
     /// Its arguments.
+    #[serde(with = "implied::arguments")]
+    #[schemars(with = "Value")]
     pub arguments: Value,
     /// Fingerprint of the arguments under the key of the log: what a decision is bound to.
     pub arguments_fingerprint: String,
@@ -27,8 +29,9 @@ pub struct ToolCallDeferred {
     #[serde(with = "implied::summary")]
     #[schemars(with = "String")]
     pub summary: String,
-    /// Further details.
-    #[serde(default, with = "implied::details")]
+    /// Further details. Where they are no more than the arguments they are not stored.
+    #[serde(default = "implied::shown_arguments", with = "implied::details")]
+    #[serde(skip_serializing_if = "implied::is_shown_arguments")]
     #[schemars(with = "Option<String>")]
     pub details: Option<String>,
     /// The executor once it is approved; without one, the agent itself.
@@ -62,6 +65,8 @@ pub struct ToolCallDecided {
     /// The executor; without one, the agent may repeat an approved call.
     pub executor: Option<ToolExecutor>,
     /// The reason given with the decision.
+    #[serde(default = "implied::spoken", skip_serializing_if = "implied::is_spoken")]
+    #[schemars(transform = implied::drawn)]
     pub reason: Option<String>,
     /// Time of the event.
     pub at: At,
