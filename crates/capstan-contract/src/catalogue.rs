@@ -11,7 +11,7 @@ use crate::event_name::{EventName, known_default, unknown};
 use crate::schema::{drawn_as_written, schema_of};
 
 /// What the events of a commit leave out.
-pub(crate) fn implied_by(commit: CommitFacts<'_>) -> Implied {
+pub fn implied_by(commit: CommitFacts<'_>) -> Implied {
     Implied {
         workspace: commit.stream.workspace().as_str().to_owned(),
         entity: commit.stream.id().parse().ok(),

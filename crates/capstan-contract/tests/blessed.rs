@@ -1,4 +1,5 @@
-//! Files of a release are blessed: samples and frozen defaults never change, schemas only gain optional properties.
+//! Files of a release are blessed: samples, stored commits and frozen defaults never change, schemas only gain optional
+//! properties.
 //!
 //! Compares the working tree with the newest release (a tag `v<number>…`) that HEAD descends from. Before the first
 //! release nobody holds data or clients, so formats are free; the comparison is then skipped and says so.
@@ -40,7 +41,8 @@ fn blessed_files_only_gain_optional_properties() {
 }
 
 fn fault(base: &str, path: &str) -> Option<String> {
-    let is_frozen = path.ends_with(".sample.json") || path.starts_with("schemas/defaults/");
+    let is_frozen = path.ends_with(".sample.json")
+        || ["schemas/defaults/", "schemas/commits/"].iter().any(|folder| path.starts_with(folder));
     if !is_frozen && !path.ends_with(".schema.json") {
         return None;
     }
@@ -48,7 +50,8 @@ fn fault(base: &str, path: &str) -> Option<String> {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     let Ok(present) = std::fs::read_to_string(file) else { return Some(format!("{path} is gone")) };
     if is_frozen {
-        return (blessed != present).then(|| format!("{path} changed; samples and frozen defaults never do"));
+        return (blessed != present)
+            .then(|| format!("{path} changed; samples, stored commits and frozen defaults never do"));
     }
     let (blessed, present) = (serde_json::from_str(&blessed).ok()?, serde_json::from_str(&present).ok()?);
     grown(&blessed, &present, "").err().map(|at| format!("{path} differs at {at:?}"))

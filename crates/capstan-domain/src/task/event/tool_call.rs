@@ -32,7 +32,7 @@ pub struct ToolCallDeferred {
     /// Further details. Where they are no more than the arguments they are not stored.
     #[serde(default = "implied::shown_arguments", with = "implied::details")]
     #[serde(skip_serializing_if = "implied::is_shown_arguments")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", transform = implied::drawn)]
     pub details: Option<String>,
     /// The executor once it is approved; without one, the agent itself.
     pub executor: Option<ToolExecutor>,
