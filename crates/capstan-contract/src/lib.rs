@@ -6,6 +6,7 @@
 //! wire is drawn as JSON Schemas in `schemas/`, whose README says how to add or retire an event.
 #![warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+pub mod account;
 pub mod admin;
 pub mod beside;
 pub mod catalogue;

@@ -27,7 +27,7 @@ fn commit(events: Vec<EventRecord>) -> Commit {
 
 fn carried() -> Carried {
     let state = to_raw_value(&serde_json::json!({ "profile": null, "secret": 7 })).unwrap();
-    Carried { state, keys: AppliedKeys::default(), older: OlderKeys::default(), shown: None }
+    Carried { state, keys: AppliedKeys::default(), older: OlderKeys::default(), shown: None, spent: None }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{AppliedKeys, CodecError, Commit, EventRecord, OlderKeys};
+use crate::{AppliedKeys, CodecError, Commit, EventRecord, OlderKeys, Position};
 
 /// Name of the event, in every category.
 pub const CARRIED_FORWARD: &str = "carried-forward";
@@ -29,6 +29,27 @@ pub struct Carried {
     /// What reads show of it that its state lacks. Absent where they show nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<Box<RawValue>>,
+    /// Of an agent: what was spent on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<CarriedAccount>,
+}
+
+/// An account that several streams add to. Who wrote this down read it at `through`; the commit that carries it came later, and
+/// says nothing when one of them added to it in between.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CarriedAccount {
+    /// The last commit that is counted.
+    pub through: Position,
+    /// The account as all commits up to that left it.
+    pub account: Box<RawValue>,
+}
+
+impl CarriedAccount {
+    /// True unless a later commit changed the account: `last` is the number of the last one before this that did.
+    pub fn holds(&self, last: u64) -> bool {
+        last <= self.through.sequence()
+    }
 }
 
 impl Carried {

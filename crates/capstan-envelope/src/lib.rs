@@ -18,7 +18,7 @@ mod stream_head;
 mod stream_id;
 
 pub use applied::{Applied, AppliedKeys, KEYS_KEPT, Remembered};
-pub use carried::{CARRIED_FORWARD, Carried};
+pub use carried::{CARRIED_FORWARD, Carried, CarriedAccount};
 pub use codec::{Codec, CodecError, UnreadableCommit};
 pub use commit::{Commit, CommitFacts, CommitId, EventRecord, Recorded};
 pub use hash::CommitHash;

@@ -122,7 +122,8 @@ mod tests {
         assert!(!known(&older, 1) && (85..=100).all(|number| !known(&older, number)));
 
         let state = serde_json::value::RawValue::from_string("null".into()).unwrap();
-        let carried = Carried { state, keys: head.applied.clone(), older: older.clone(), shown: None };
+        let carried =
+            Carried { state, keys: head.applied.clone(), older: older.clone(), shown: None, spent: None };
         let text = serde_json::to_string(&carried).unwrap();
         assert_eq!(serde_json::from_str::<Carried>(&text).unwrap().older, older);
         let mut later = KeysSeen::default();

@@ -178,6 +178,11 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
         Ok(None)
     }
 
+    /// True when the row is as the commit carries it; `last` is the number of the commit it was last folded from, 0 for none.
+    fn holds(_: &Carried, _last: u64) -> bool {
+        true
+    }
+
     /// True when the document in [`Aside`] is no longer the one written with a row, now that it is `self`.
     fn replaces_aside(&self, _written: Option<&Self>) -> bool {
         false

@@ -243,10 +243,13 @@ impl<M: Model> Rows for ModelRows<M> {
 
     fn carry(&mut self, recorded: &Recorded, carried: &Carried) -> serde_json::Result<()> {
         let Some(key) = M::carried_key(&recorded.commit.stream, carried) else { return Ok(()) };
+        if self.only.as_ref().is_some_and(|only| !only.contains(&name_hash(&key.to_string()))) {
+            return Ok(());
+        }
         let row = M::carried(recorded, carried)?;
         let entry = self.entries.entry(key.clone()).or_default();
         let sequence = recorded.position.sequence();
-        if entry.sequence >= sequence {
+        if entry.sequence >= sequence || !M::holds(carried, entry.sequence) {
             return Ok(());
         }
         let written = entry.row.take();

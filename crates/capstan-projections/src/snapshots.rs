@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use capstan_contract::TaskCodec;
+use capstan_contract::account::AgentAccount;
 use capstan_domain::task::Task;
-use capstan_envelope::{Carried, Codec as _, CommitId, OlderKeys, Position, StreamHead, StreamId, Workspace};
+use capstan_envelope::{
+    Carried, CarriedAccount, Codec as _, CommitId, OlderKeys, Position, StreamHead, StreamId, Workspace,
+};
 use capstan_eventlog::{
     KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent,
 };
@@ -19,6 +22,7 @@ use uuid::Uuid;
 
 use crate::catalogue::MODELS;
 use crate::catalogue::applied_keys::{AppliedKeyRow, applied_key, older_keys};
+use crate::catalogue::spending::account_of;
 use crate::catalogue::streams::StreamRow;
 use crate::catalogue::tasks::{TaskRow, state_of};
 use crate::checkpoint;
@@ -83,7 +87,7 @@ impl ReadModels {
         };
         let carried = |Snapshot { head, state }: Snapshot, shown| {
             let keys = head.applied.clone();
-            (head, Carried { state, keys, older: OlderKeys::default(), shown })
+            (head, Carried { state, keys, older: OlderKeys::default(), shown, spent: None })
         };
         let client = self.client().await.map_err(unavailable)?;
         if stream.category() == TaskCodec::CATEGORY {
@@ -111,8 +115,26 @@ impl ReadModels {
         }
         let shown = row.get::<_, Option<&str>>(1).map(model.shown).transpose().map_err(malformed)?;
         known.shown = shown.flatten();
+        known.spent = carried_account(&client, stream).await?;
         Ok(Some((head, known)))
     }
+}
+
+/// The account of the agent with this stream, and the position at which it is read.
+async fn carried_account(
+    client: &Object,
+    stream: &StreamId,
+) -> Result<Option<CarriedAccount>, SnapshotError> {
+    let Some(id) = account_of(stream) else { return Ok(None) };
+    let sql =
+        "SELECT c.position, c.hash, s.doc FROM capstan.checkpoint c JOIN capstan.spending s ON s.id = $1";
+    let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+    let Some(row) = client.query_opt(&statement, &[&id]).await.map_err(unavailable)? else { return Ok(None) };
+    let read = serde_json::from_str::<AgentAccount>(row.get(2));
+    let account = read.and_then(|account| serde_json::value::to_raw_value(&account));
+    let account = account
+        .map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })?;
+    Ok(Some(CarriedAccount { through: checkpoint::position(&row), account }))
 }
 
 /// The state of a task with what is carried forward of it, when it is over and settled.

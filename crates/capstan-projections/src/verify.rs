@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::catalogue::spending::AGENT_PREFIX;
 use crate::catalogue::{MODELS, ReadModel};
 use crate::checkpoint;
 use crate::read_models::ReadModels;
@@ -169,10 +170,16 @@ async fn take_stored(session: &Session, model: &ReadModel, stored: &Digests) -> 
     }
 }
 
-/// True for a row whose commits may be archived: a part of a task that the log no longer has, or a sum over tasks.
+/// True for a row whose commits may be archived: a part of a task that the log no longer has, or a sum over the tasks of a day. The
+/// account of an agent is carried forward.
 fn may_be_archived(id: &[u8], is_in_log: bool) -> bool {
-    let model = id.first().and_then(|model| MODELS.get(usize::from(*model)));
-    model.is_some_and(|model| !model.is_carried && (model.spans_streams || !is_in_log))
+    let Some((model, id)) = id.split_first() else { return false };
+    match MODELS.get(usize::from(*model)) {
+        Some(model) if model.is_carried => false,
+        Some(model) if model.spans_streams => !id.starts_with(AGENT_PREFIX.as_bytes()),
+        Some(_) => !is_in_log,
+        None => false,
+    }
 }
 
 /// The models with differing rows. `is_thinned`: the beginning of the log is archived, so tables may have more rows.

@@ -483,7 +483,7 @@ async fn carry(log: &MemoryLog, stream: &StreamId) -> Recorded {
     for recorded in log.read_stream(stream, Position::START).await.unwrap() {
         seen.take(&recorded.commit).unwrap();
     }
-    let carried = Carried { state, older: seen.without(&keys), keys, shown: None };
+    let carried = Carried { state, older: seen.without(&keys), keys, shown: None, spent: None };
     let commit = Commit {
         commit_id: CommitId(Uuid::from_u128(1_000)),
         stream: stream.clone(),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use capstan_contract::AgentCodec;
+use capstan_contract::account::AgentAccount;
 use capstan_decider::fold;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{AgentId, TaskId};
@@ -17,7 +18,7 @@ use capstan_domain::task::command::{LiftBudget, StopForBudget, WarnBudget};
 use capstan_domain::task::event::{BudgetScope, BudgetWarned};
 use capstan_domain::task::spending::Spending;
 use capstan_domain::task::{Command, Event, TaskState};
-use capstan_envelope::{Codec as _, CodecError, Position, Recorded};
+use capstan_envelope::{Carried, CarriedAccount, Codec as _, CodecError, Position, Recorded};
 use capstan_eventlog::Spent;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
@@ -38,6 +39,8 @@ struct Account {
     warned: Option<f64>,
     /// True while a warning is ordered and not recorded.
     is_warning: bool,
+    /// Number of the last commit that is known to have changed what is spent or warned about.
+    changed: u64,
 }
 
 impl Account {
@@ -127,6 +130,7 @@ impl Budgets {
             if account.change(|account| {
                 account.spent = cost_usd;
                 account.warned = warned_limit_usd;
+                account.changed = position.sequence();
             }) {
                 self.reviews.seek(&workspace, agent_id);
             }
@@ -150,6 +154,29 @@ impl Budgets {
             self.reviews.seek(&key.0, Some(key.1));
         }
         self.profiles.insert(key, state);
+    }
+
+    /// Takes what was spent on an agent, as its stream carries it forward.
+    pub(super) fn carry(
+        &mut self,
+        key: &AgentKey,
+        position: Position,
+        carried: &CarriedAccount,
+    ) -> Result<(), CodecError> {
+        let account = self.agents.entry(key.clone()).or_default();
+        if self.position.reaches(position) || !carried.holds(account.changed) {
+            return Ok(());
+        }
+        let AgentAccount { usage, warned_limit_usd, .. } =
+            serde_json::from_str(carried.account.get()).map_err(Carried::malformed)?;
+        if account.change(|account| {
+            account.spent = usage.cost_usd;
+            account.warned = warned_limit_usd;
+            account.changed = position.sequence();
+        }) {
+            self.reviews.seek(&key.0, Some(key.1));
+        }
+        Ok(())
     }
 
     /// Takes the daily budget of a workspace.
@@ -194,6 +221,7 @@ impl Budgets {
             BudgetScope::Workspace => self.days.get_mut(workspace),
         };
         if let Some(account) = account {
+            account.changed = self.position.sequence();
             account.warned = Some(warned.limit_usd);
             account.is_warning = false;
         }
@@ -218,6 +246,7 @@ impl Budgets {
         }
         if let Some(agent_id) = agent_id {
             let account = self.agents.entry((Arc::clone(&key.workspace), agent_id)).or_default();
+            account.changed = self.position.sequence();
             if account.change(|account| account.spent += cost) {
                 self.reviews.seek(&key.workspace, Some(agent_id));
             }

@@ -73,6 +73,10 @@ impl Process {
             self.begin_with_class(&key, version, carried.state()?);
         } else if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
             self.begin_with_agent(stream.workspace().as_str(), agent_id, carried.state()?);
+            if let Some(spent) = &carried.spent {
+                let key = (stream.workspace().as_str().into(), agent_id);
+                self.budgets.carry(&key, recorded.position, spent)?;
+            }
         } else if stream.category() == WorkspaceCodec::CATEGORY {
             self.begin_with_workspace(stream.workspace().as_str(), carried.state()?);
         } else if let Some(key) = task_key(stream) {

@@ -1,5 +1,6 @@
 //! Budgets that tasks share: of agents, of workspaces for a day, of trees.
 
+use capstan_contract::account::AgentAccount;
 use capstan_contract::{AgentCodec, WorkspaceCodec};
 use capstan_domain::id::{AgentId, AttemptId, WorkerId};
 use capstan_domain::matching::{StreamKey, WaitingReason};
@@ -9,7 +10,9 @@ use capstan_domain::task::{Command, TaskState};
 use capstan_domain::usage::Usage;
 use capstan_domain::{Change, agent, workspace};
 use capstan_engine::protocol::{Answer, Request};
+use capstan_envelope::{AppliedKeys, Carried, CarriedAccount, OlderKeys};
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use crate::bench::Bench;
 use crate::commands::Birth;
@@ -101,6 +104,45 @@ fn an_agents_hard_mark_stops_all_its_runs_and_holds_what_waits() {
     let worker = bench.worker();
     assert_eq!(lease(&mut bench, worker), None);
     assert_eq!(bench.world.leases.len(), leases);
+}
+
+/// Carries the agent forward with what was spent on it `before` the last commits of the log.
+fn carry_agent(bench: &mut Bench, cost_usd: f64, before: usize) {
+    let agent_id = AgentId::from_key("dev", "demo");
+    let created: agent::Created = serde_json::from_value(json!({
+        "agent_id": agent_id, "workspace": "dev", "agent_key": "demo", "name": "Demo", "role": "r",
+        "memory_scope": "m", "cost_budget_usd": 10.0, "config": {}, "active": true, "created_at": start(),
+    }))
+    .unwrap();
+    let usage = Usage { cost_usd, ..Usage::default() };
+    let (created_at, updated_at) = (start(), start());
+    let account = AgentAccount { usage, warned_limit_usd: None, created_at, updated_at };
+    let through = bench.world.log[bench.world.log.len() - 1 - before].position;
+    let carried = Carried {
+        state: to_raw_value(&agent::State { profile: Some(created), config_version: 1 }).unwrap(),
+        keys: AppliedKeys::default(),
+        older: OlderKeys::default(),
+        shown: None,
+        spent: Some(CarriedAccount { through, account: to_raw_value(&account).unwrap() }),
+    };
+    let id = bench.fresh();
+    bench.world.carry(&format!("dev/agent/{agent_id}"), id, &carried);
+    bench.settle();
+}
+
+#[test]
+fn what_an_agent_spent_before_its_log_begins_counts_unless_more_was_spent_meanwhile() {
+    let (mut bench, worker, keys, attempts) = of_an_agent();
+    spend(&mut bench, &attempts[0], 1.0);
+    let since = bench.world.log.len();
+    spend(&mut bench, &attempts[0], 1.0);
+    let stale = bench.world.log.len() - since;
+    carry_agent(&mut bench, 100.0, stale);
+    assert_eq!(stopped_for(&bench, &keys[0]), None, "the account was read before the last report");
+    carry_agent(&mut bench, 10.0, 0);
+    assert_eq!(lease(&mut bench, worker), None);
+    let held = WaitingReason::BudgetExceeded { scope: BudgetScope::Agent, limit_usd: 10.0, spent_usd: 10.0 };
+    assert_eq!(why(&mut bench, &keys[2]), [held]);
 }
 
 #[test]

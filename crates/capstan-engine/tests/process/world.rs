@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
 
 use capstan_contract::lease::LeasedAttempt;
-use capstan_contract::{ClassCodec, TaskCodec};
+use capstan_contract::{AgentCodec, ClassCodec, TaskCodec};
 use capstan_decider::{Decider, fold};
 use capstan_domain::Requested;
 use capstan_domain::class::{self, Class};
@@ -16,7 +16,7 @@ use capstan_engine::process::{
 };
 use capstan_engine::protocol::Answer;
 use capstan_envelope::{
-    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace,
+    Actor, Carried, Codec, Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace,
 };
 use capstan_eventlog::Spent;
 use chrono::{DateTime, Utc};
@@ -152,6 +152,13 @@ impl World {
         *version += 1;
         let version = *version;
         self.record::<ClassCodec>(&format!("{}/class/{}", name.0, name.1), version, id, &events);
+    }
+
+    /// Carries the stream of an agent forward.
+    pub(crate) fn carry(&mut self, stream: &str, id: Uuid, carried: &Carried) {
+        self.tell::<AgentCodec>(stream, id, &[]);
+        let last = self.log.last_mut().expect("it was just told");
+        last.commit.events = vec![carried.record().unwrap()];
     }
 
     fn record<C: Codec<Event: Debug + PartialEq>>(

@@ -1,9 +1,12 @@
 //! The spending of each agent, and of each workspace by day.
 
+use capstan_contract::AgentCodec;
+use capstan_contract::account::AgentAccount;
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::AgentId;
 use capstan_domain::task::event::BudgetScope;
 use capstan_domain::usage::Usage;
+use capstan_envelope::{Carried, Codec as _, Recorded, StreamId};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +31,18 @@ pub(crate) struct SpendingRow {
     updated_at: DateTime<Utc>,
 }
 
-/// Key of an agent's account. No workspace name contains the slash of the prefix.
+/// Begin of the keys of agents' accounts. No workspace name contains the slash.
+pub(crate) const AGENT_PREFIX: &str = "agent/";
+
+/// Key of an agent's account.
 fn agent_key(workspace: &str, agent_id: AgentId) -> String {
-    format!("agent/{workspace}/{agent_id}")
+    format!("{AGENT_PREFIX}{workspace}/{agent_id}")
+}
+
+/// The key of the account of the agent with this stream.
+pub(crate) fn account_of(stream: &StreamId) -> Option<String> {
+    let agent_id = stream.id().parse().ok().filter(|_| stream.category() == AgentCodec::CATEGORY)?;
+    Some(agent_key(stream.workspace().as_str(), agent_id))
 }
 
 fn day_key(workspace: &str, day: NaiveDate) -> String {
@@ -54,11 +66,12 @@ task_events! {
 }
 
 impl Model for SpendingRow {
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(row.agent_id.map(|agent| agent.0))),
         Column::fixed("day", CellType::Text, |row| Cell::Text(row.day.map(|day| day.to_string().into()))),
-        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
+        // Of an account that is carried forward it is older than the first report a reader knows.
+        Column::changing("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     // An account is older than the stream that adds to it.
     const STARTS_EMPTY: bool = false;
@@ -76,7 +89,7 @@ impl Model for SpendingRow {
 
     fn apply(row: Option<Self>, key: &String, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let Some((agent_id, at)) = charged(fact.event) else { return row };
-        let is_agent = key.starts_with("agent/");
+        let is_agent = key.starts_with(AGENT_PREFIX);
         let mut row = row.unwrap_or_else(|| SpendingRow {
             workspace: fact.workspace().to_owned(),
             agent_id: agent_id.filter(|_| is_agent),
@@ -92,6 +105,32 @@ impl Model for SpendingRow {
             SpendingEvent::BudgetWarned(warned) => row.warned_limit_usd = Some(warned.limit_usd),
         }
         Some(row)
+    }
+
+    fn carried_key(stream: &StreamId, carried: &Carried) -> Option<String> {
+        carried.spent.as_ref().and_then(|_| account_of(stream))
+    }
+
+    fn holds(carried: &Carried, last: u64) -> bool {
+        carried.spent.as_ref().is_some_and(|spent| spent.holds(last))
+    }
+
+    fn carried(recorded: &Recorded, carried: &Carried) -> serde_json::Result<Option<(String, Self)>> {
+        let stream = &recorded.commit.stream;
+        let Some(spent) = &carried.spent else { return Ok(None) };
+        let AgentAccount { usage, warned_limit_usd, created_at, updated_at } =
+            serde_json::from_str(spent.account.get())?;
+        let (workspace, agent_id) = (stream.workspace().as_str().to_owned(), stream.id().parse().ok());
+        let row = Self {
+            workspace: workspace.clone(),
+            agent_id,
+            day: None,
+            usage,
+            warned_limit_usd,
+            created_at,
+            updated_at,
+        };
+        Ok(Some((workspace, row)))
     }
 
     fn read(_: &String, stored: &Stored<'_>) -> serde_json::Result<Self> {

@@ -2,9 +2,12 @@
 
 use std::io;
 
-use capstan_envelope::{Commit, CommitHash, Position, Recorded};
+use capstan_envelope::{
+    AppliedKeys, Carried, CodecError, Commit, CommitHash, EventRecord, OlderKeys, Position, Recorded,
+};
 use capstan_eventlog::{RawCommit, ReadError};
 use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
 
 use super::config::ReplayConfig;
 use super::record::Record;
@@ -70,13 +73,32 @@ impl SpanningCommits {
     /// Keeps what the models read of a folded commit.
     pub(crate) fn add(&mut self, decoded: &Decoded) -> Result<(), ReadError> {
         let Ok(events) = &decoded.events else { return Ok(()) };
+        let unreadable = |error: CodecError| ReadError::Corrupt {
+            position: decoded.recorded.position,
+            source: error.into(),
+        };
+        if let Some(carried) = decoded.recorded.commit.carried().map_err(unreadable)? {
+            let stream = &decoded.recorded.commit.stream;
+            if !self.models.iter().any(|model| (model.carried_id)(stream, &carried).is_some()) {
+                return Ok(());
+            }
+            // Without the state, which may be long and is no concern of these models.
+            let (state, keys, older) = (nothing(), AppliedKeys::default(), OlderKeys::default());
+            let account = Carried { state, keys, older, shown: None, spent: carried.spent };
+            return self.keep(&decoded.recorded, vec![account.record().map_err(unreadable)?]);
+        }
         let mut read = events.iter().map(|event| self.models.iter().any(|model| (model.reads)(event)));
         if !read.by_ref().any(|read| read) {
             return Ok(());
         }
-        let Recorded { position, recorded_at, hash, commit } = &decoded.recorded;
-        let records = events.iter().zip(&commit.events);
+        let records = events.iter().zip(&decoded.recorded.commit.events);
         let records = records.filter(|(event, _)| self.models.iter().any(|model| (model.reads)(event)));
+        self.keep(&decoded.recorded, records.map(|(_, record)| record.clone()).collect())
+    }
+
+    /// Keeps these events of a commit.
+    fn keep(&mut self, recorded: &Recorded, events: Vec<EventRecord>) -> Result<(), ReadError> {
+        let Recorded { position, recorded_at, hash, commit } = recorded;
         let part = Commit {
             commit_id: commit.commit_id,
             stream: commit.stream.clone(),
@@ -84,7 +106,7 @@ impl SpanningCommits {
             previous: commit.previous,
             previous_hash: commit.previous_hash,
             metadata: commit.metadata.clone(),
-            events: records.map(|(_, record)| record.clone()).collect(),
+            events,
         };
         let payload = part
             .to_bytes()
@@ -108,6 +130,11 @@ impl SpanningCommits {
         }
         Ok(())
     }
+}
+
+/// No state.
+fn nothing() -> Box<RawValue> {
+    RawValue::from_string("null".to_owned()).unwrap_or_else(|_| unreachable!("null is JSON"))
 }
 
 /// Folds what was put aside and hands over the rows. When they are too many for the memory, some of them are folded first,
@@ -151,6 +178,14 @@ fn fold_some(
             let decoded = Decoded::new(recorded);
             // It was decoded before.
             let Ok(events) = &decoded.events else { continue };
+            if let Ok(Some(carried)) = decoded.recorded.commit.carried() {
+                for rows in &mut folded {
+                    rows.carry(&decoded.recorded, &carried).map_err(|source| ReadError::Corrupt {
+                        position: decoded.recorded.position,
+                        source: source.into(),
+                    })?;
+                }
+            }
             for (index, event) in events.iter().enumerate() {
                 let fact = Fact::alone(&decoded.recorded, event);
                 for rows in &mut folded {

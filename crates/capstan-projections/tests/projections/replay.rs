@@ -6,8 +6,8 @@ use capstan_contract::DomainEvent;
 use capstan_domain::agent;
 use capstan_domain::task;
 use capstan_domain::task::event::{Priority, TaskReprioritised};
-use capstan_envelope::{CommitId, KEYS_KEPT, Position, StreamHead, StreamId};
-use capstan_eventlog::{Archived, EventLog as _, KeptKey, Snapshots as _};
+use capstan_envelope::{Carried, CommitId, KEYS_KEPT, Position, StreamHead, StreamId};
+use capstan_eventlog::{Archived, EventLog as _, KeptKey, OpenTasks as _, Snapshots as _};
 use capstan_projections::{
     ModelDifference, Projector, ProjectorConfig, ReadModels, ReplayConfig, Which, rebuild, verify,
 };
@@ -317,4 +317,67 @@ async fn a_key_whose_commit_is_archived_is_known_by_its_digest() {
         }
     }
     assert_eq!(built.applied(&stream, CommitId(Uuid::from_u128(7)), end).await.unwrap(), KeptKey::New);
+}
+
+/// What was spent on each agent.
+async fn spent(read_models: &ReadModels) -> Vec<(String, Option<Uuid>, f64, Option<f64>)> {
+    let (_, spent) = read_models.spending().await.unwrap();
+    let agents = spent.into_iter().filter(|spent| spent.agent_id.is_some());
+    let mut agents: Vec<_> = agents
+        .map(|spent| (spent.workspace, spent.agent_id, spent.cost_usd, spent.warned_limit_usd))
+        .collect();
+    agents.sort_by_key(|(_, agent, ..)| *agent);
+    agents
+}
+
+#[tokio::test]
+async fn what_was_spent_on_agents_is_the_same_when_the_reports_are_archived() {
+    let place = Place::new().await;
+    let mut story = Story::begin(11).await;
+    for _ in 0..400 {
+        story.step().await;
+    }
+    project(&story.shared(), &place.read_models, story.end().await).await;
+    let early = spent(&place.read_models).await;
+    assert!(early.len() > 1 && early.iter().any(|(_, _, cost, _)| *cost > 0.0), "{early:?}");
+    let agent: StreamId = format!("{}/agent/{}", early[0].0, early[0].1.unwrap()).parse().unwrap();
+    let stale = place.read_models.carried(&agent).await.unwrap().unwrap().1.spent;
+    assert!(stale.is_some());
+    for _ in 0..400 {
+        story.step().await;
+    }
+    project(&story.shared(), &place.read_models, story.end().await).await;
+    assert_ne!(spent(&place.read_models).await[0], early[0]);
+    // Written down before others spent on the agent: it does not hold.
+    let (head, carried) = place.read_models.carried(&agent).await.unwrap().unwrap();
+    let carried = Carried { spent: stale, ..carried };
+    story.append_records(&agent, &head, vec![carried.record().unwrap()], None).await;
+    let middle = story.end().await;
+    project(&story.shared(), &place.read_models, middle).await;
+    story.carry_all(&place.read_models).await;
+    for _ in 0..200 {
+        story.step().await;
+    }
+    let end = story.end().await;
+    project(&story.shared(), &place.read_models, end).await;
+    let whole = place.elsewhere().await;
+    rebuild(&story.shared(), &whole, &Which::All, &config("rebuild")).await.unwrap();
+    let expected = spent(&place.read_models).await;
+    assert_eq!(spent(&whole).await, expected);
+    let through = middle.sequence();
+    story.log.archive(Archived { through, carried_through: through });
+    for memory_bytes in [1, 1 << 30] {
+        let replay = ReplayConfig { memory_bytes, ..ReplayConfig::default() };
+        let built = place.elsewhere().await;
+        let config = ProjectorConfig { replay, ..config("rebuild") };
+        rebuild(&story.shared(), &built, &Which::All, &config).await.unwrap();
+        assert_eq!(spent(&built).await, expected, "{memory_bytes}");
+    }
+    let projected = place.elsewhere().await;
+    project(&story.shared(), &projected, end).await;
+    assert_eq!(spent(&projected).await, expected);
+    for read_models in [&place.read_models, &projected] {
+        let verified = verify(&story.shared(), read_models, &ReplayConfig::default()).await.unwrap();
+        assert_eq!(verified.differences, Vec::new());
+    }
 }

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use capstan_contract::TaskCodec;
-use capstan_contract::catalogue::AgentCodec;
+use capstan_contract::catalogue::{AgentCodec, BUDGET_WARNED, USAGE_RECORDED};
 use capstan_domain::task::State;
-use capstan_envelope::{Actor, Codec as _, Commit, CommitId, KeysSeen, Metadata, Position, StreamId};
+use capstan_domain::task::event::{BudgetScope, Event};
+use capstan_envelope::{
+    Actor, CarriedAccount, Codec as _, Commit, CommitId, KeysSeen, Metadata, Position, Recorded, StreamId,
+};
 use capstan_eventlog::{AppendError, EventLog, JetStreamLog, OpenTasks as _, SCAN_AHEAD};
 use capstan_projections::ReadModels;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,8 +27,8 @@ use crate::output;
 const ROWS_WAIT: Duration = Duration::from_secs(30);
 /// Streams carried forward at once: they share flushes of the log.
 const AT_ONCE: usize = 64;
-/// Most tries with a stream that others write to.
-const TRIES_MAX: usize = 10;
+/// Most tries with a stream that others write to, and with an agent that others spend on.
+const TRIES_MAX: usize = 50;
 /// Name of the command in the metadata of the commits.
 const COMMAND: &str = "carry-forward";
 
@@ -86,25 +89,51 @@ pub(super) async fn archive(
     let kept_since = Utc::now() - TimeDelta::days(i64::from(keep_days));
     let kept_since = kept_since.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
     let kept_since = if keep_days == 0 { DateTime::<Utc>::MAX_UTC } else { kept_since };
-    let (streams, wanted) = read(log, head, through, kept_since).await?;
-    let (through, limit) = allowed(wanted, &streams, &open);
+    let mut wanted = 0;
+    let mut content = Content::default();
+    content
+        .read(log, head, |number, recorded_at| {
+            let is_asked = match through {
+                Through::Number(last) => number <= last,
+                Through::Time(time) => recorded_at < time,
+            };
+            if is_asked && recorded_at < kept_since {
+                wanted = number;
+            }
+        })
+        .await?;
+    let (through, limit) = allowed(wanted, &content.streams, &open);
     if through <= log.archived().through {
         output::line(&format!("nothing to archive: {limit}"))?;
         return Ok(());
     }
-    let waiting: Vec<_> =
-        streams.iter().filter(|(_, seen)| seen.first <= through && seen.carried <= through).collect();
-    let carries =
-        waiting.iter().map(|(stream, seen)| carry_forward(log, read_models, stream, &seen.keys, head));
-    let mut carries = futures_util::stream::iter(carries).buffer_unordered(AT_ONCE);
-    while carries.try_next().await?.is_some() {}
-    let end = log.head().await?;
-    read_models.wait_for(end, ROWS_WAIT).await.context("wait for the read models")?;
+    let mut count = 0;
+    for tries in 0.. {
+        // Again those whose accounts others changed meanwhile.
+        let waiting = content.waiting(through);
+        if waiting.is_empty() {
+            break;
+        }
+        if tries == 0 {
+            count = waiting.len();
+        }
+        ensure!(
+            tries < TRIES_MAX,
+            "archive the log: {} is spent on all the time; archive again",
+            waiting[0].0
+        );
+        let carries = waiting
+            .iter()
+            .map(|(stream, seen)| carry_forward(log, read_models, stream, &seen.keys, content.end));
+        let mut carries = futures_util::stream::iter(carries).buffer_unordered(AT_ONCE);
+        while carries.try_next().await?.is_some() {}
+        drop(carries);
+        let end = log.head().await?;
+        read_models.wait_for(end, ROWS_WAIT).await.context("wait for the read models")?;
+        content.read(log, end, |_, _| ()).await?;
+    }
     log.archive(through).await.context("archive the log")?;
-    output::line(&format!(
-        "{} streams carried forward; the log begins after {through} ({limit})",
-        waiting.len()
-    ))
+    output::line(&format!("{count} streams carried forward; the log begins after {through} ({limit})"))
 }
 
 /// The tasks that are not over, or whose end is not settled.
@@ -123,38 +152,83 @@ async fn open_tasks(read_models: &ReadModels) -> anyhow::Result<Vec<Open>> {
     Ok(open)
 }
 
-/// The streams of the log, and the last commit that may be archived as far as the operator says.
-async fn read(
-    log: &JetStreamLog,
+/// The log as far as it was read.
+#[derive(Default)]
+struct Content {
     end: Position,
-    through: Through,
-    kept_since: DateTime<Utc>,
-) -> anyhow::Result<(HashMap<StreamId, Seen>, u64)> {
-    let (mut streams, mut wanted) = (HashMap::<StreamId, Seen>::new(), 0);
-    let mut scan = log.scan(Position::START, end, SCAN_AHEAD).await?;
-    while let Some(commits) = scan.next().await? {
-        for scanned in commits {
-            let recorded = scanned.raw().decode()?;
-            let number = recorded.position.sequence();
-            let is_asked = match through {
-                Through::Number(last) => number <= last,
-                Through::Time(time) => recorded.recorded_at < time,
-            };
-            if is_asked && recorded.recorded_at < kept_since {
-                wanted = number;
-            }
-            let carries = recorded.commit.carries_forward();
-            let stream = recorded.commit.stream.clone();
-            let seen = streams.entry(stream).or_insert_with(|| Seen { first: number, ..Seen::default() });
-            seen.keys.take(&recorded.commit)?;
-            if carries {
-                seen.carried = number;
-            } else {
-                seen.last_fact = number;
+    streams: HashMap<StreamId, Seen>,
+    /// Number of the last commit that changed the account of an agent, by its stream.
+    spent: HashMap<StreamId, u64>,
+}
+
+impl Content {
+    /// Reads on to `end`; tells of each commit its number and the time it was recorded.
+    async fn read(
+        &mut self,
+        log: &JetStreamLog,
+        end: Position,
+        mut tell: impl FnMut(u64, DateTime<Utc>),
+    ) -> anyhow::Result<()> {
+        let mut scan = log.scan(self.end, end, SCAN_AHEAD).await?;
+        while let Some(commits) = scan.next().await? {
+            for scanned in commits {
+                let Recorded { position, recorded_at, commit, .. } = scanned.raw().decode()?;
+                tell(position.sequence(), recorded_at);
+                self.take(position.sequence(), &commit)?;
             }
         }
+        self.end = end;
+        Ok(())
     }
-    Ok((streams, wanted))
+
+    fn take(&mut self, number: u64, commit: &Commit) -> anyhow::Result<()> {
+        self.note_spending(number, commit)?;
+        let carried = commit.carried()?;
+        // What was spent on an agent in the meantime would be missing in the account it carries.
+        let holds = |account: &CarriedAccount| {
+            account.holds(self.spent.get(&commit.stream).copied().unwrap_or_default())
+        };
+        let holds = carried.as_ref().map(|carried| carried.spent.as_ref().is_none_or(holds));
+        let seen = self
+            .streams
+            .entry(commit.stream.clone())
+            .or_insert_with(|| Seen { first: number, ..Seen::default() });
+        seen.keys.take(commit)?;
+        match holds {
+            None => seen.last_fact = number,
+            Some(true) => seen.carried = number,
+            Some(false) => {}
+        }
+        Ok(())
+    }
+
+    fn note_spending(&mut self, number: u64, commit: &Commit) -> anyhow::Result<()> {
+        let spends = [USAGE_RECORDED.name, BUDGET_WARNED.name];
+        let is_task = commit.stream.category() == TaskCodec::CATEGORY;
+        if !is_task || !commit.events.iter().any(|event| spends.contains(&event.name.as_str())) {
+            return Ok(());
+        }
+        for event in TaskCodec::decode(commit)? {
+            let agent_id = if let Event::UsageRecorded(used) = &event {
+                used.agent_id
+            } else if let Event::BudgetWarned(warned) = &event {
+                warned.agent_id.filter(|_| warned.scope == BudgetScope::Agent)
+            } else {
+                None
+            };
+            if let Some(agent_id) = agent_id {
+                let workspace = commit.stream.workspace().clone();
+                let agent = StreamId::new(workspace, AgentCodec::CATEGORY, &agent_id.to_string())?;
+                self.spent.insert(agent, number);
+            }
+        }
+        Ok(())
+    }
+
+    /// The streams that are to be carried forward before the commits up to `through` are removed.
+    fn waiting(&self, through: u64) -> Vec<(&StreamId, &Seen)> {
+        self.streams.iter().filter(|(_, seen)| seen.first <= through && seen.carried <= through).collect()
+    }
 }
 
 /// The last commit that may be archived, and the reason why none after it.
