@@ -8,13 +8,19 @@ use std::time::{Duration, Instant};
 use capstan_contract::TaskCodec;
 use capstan_decider::{Decider as _, fold};
 use capstan_domain::agent::Created;
-use capstan_domain::id::{AttemptId, RunId, TaskId, WorkerId};
-use capstan_domain::task::command::{Accept, AcceptAgentCommand, FinishAttempt, Lease, ReportedOutcome};
+use capstan_domain::id::{AttemptId, InputId, RunId, TaskId, WorkerId};
+use capstan_domain::task::command::{
+    Accept, AcceptAgentCommand, CheckToolCall, FinishAttempt, Lease, RecordUsage, ReportedOutcome,
+    SubmitInput, SubmitTaskInput, ToolCheck,
+};
 use capstan_domain::task::{Command, Event, State, TaskDecider};
+use capstan_domain::usage::{ModelUsage, Usage};
+use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_envelope::{
     Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId,
 };
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 const ROUND: Duration = Duration::from_millis(300);
@@ -96,18 +102,55 @@ fn main() -> Result<(), Fault> {
         lease_ms: 30_000,
     };
     let command = Box::new(FinishAttempt::new(ReportedOutcome::Ok));
-    let commands = [
-        ("acceptance", Command::Accept(Box::new(accept))),
-        ("lease", Command::Lease(lease)),
-        ("start", Command::Start { attempt_id: attempt_id.clone() }),
-        ("end", Command::Finish { command, attempt_id }),
-    ];
-    let mut state: State = None;
+    let state = measured(
+        None,
+        at,
+        [
+            ("acceptance", Command::Accept(Box::new(accept))),
+            ("lease", Command::Lease(lease)),
+            ("start", Command::Start { attempt_id: attempt_id.clone() }),
+        ],
+    )?;
+    measured(state.clone(), at, [("end", Command::Finish { command, attempt_id: attempt_id.clone() })])?;
+    let used =
+        ModelUsage { input_tokens: 18_250, output_tokens: 1_432, cost_usd: 0.0875, ..ModelUsage::default() };
+    let usage = Usage { models: [("claude-sonnet-4".to_owned(), used)].into(), ..Usage::default() };
+    let called =
+        CheckToolCall::new("crm.update", json!({ "id": 1, "note": "Call the vendor back. ".repeat(12) }));
+    let check = ToolCheck {
+        arguments_fingerprint: "x".repeat(22),
+        command: called,
+        attempt_id: attempt_id.clone(),
+        approval_policy: ApprovalPolicy::Ask,
+        is_disabled: false,
+        is_listed: false,
+        executor: None,
+    };
+    let words = SubmitTaskInput::from_text(TASK, "Ask them first whether the offer still stands. ".repeat(6));
+    let reject = SubmitTaskInput { action: Some("reject".to_owned()), ..words };
+    measured(
+        state,
+        at,
+        [
+            ("usage", Command::RecordUsage { command: RecordUsage { usage }, attempt_id }),
+            ("call", Command::CheckToolCall(Box::new(check))),
+            ("rejection", Command::SubmitInput(SubmitInput::new(InputId(Uuid::from_u128(4)), reject))),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Measures the commits of these commands, one after the other.
+fn measured<const N: usize>(
+    mut state: State,
+    at: DateTime<Utc>,
+    commands: [(&str, Command); N],
+) -> Result<State, Fault> {
     for (name, command) in commands {
         let events =
             TaskDecider::decide(&state, &command.at(at)).map_err(|refusal| format!("{refusal:?}"))?;
         measure(name, &events)?;
         state = fold::<TaskDecider>(state, &events);
     }
-    Ok(())
+    Ok(state)
 }
