@@ -2,7 +2,7 @@
 //!
 //! It must fit into one message of a nats-server, whatever was said to the task. So what is carried has a limit, and the
 //! decider refuses what would exceed it (`task/bounds.rs`). Only what nobody is refused may exceed it later: then reports of the
-//! system to the agent are cut.
+//! system to the agent are cut, and after them the end of a prompt that holds such reports.
 
 use super::{Changes, Child, ChildEnd, Progress, Task, ToolCalls, Watches};
 use crate::stored::json_bytes;
