@@ -3,7 +3,6 @@ CREATE TABLE tasks (
     workspace      text NOT NULL,
     position       bigint NOT NULL,
     version        bigint NOT NULL,
-    doc            text NOT NULL,
     agent_id       uuid NOT NULL,
     state          text NOT NULL,
     open           boolean NOT NULL,
@@ -16,7 +15,9 @@ CREATE TABLE tasks (
     archived       boolean NOT NULL,
     waiting_reason text,
     created_at     timestamptz NOT NULL,
-    updated_at     timestamptz NOT NULL
+    updated_at     timestamptz NOT NULL,
+    -- Last, since it ends with the keys of commands, which change seldom: an update is recorded up to what is equal at the end.
+    doc            text NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- Written once, so pages are filled. `reduced` is the part that the engine starts with,
 -- unless the whole is short.

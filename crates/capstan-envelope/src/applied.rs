@@ -3,7 +3,7 @@
 //! Three parts answer whether a keyed command was applied before, so that the head does not grow with the stream:
 //!
 //! 1. the newest [`KEYS_KEPT`] keyed commands stand in the head, with what a repeat is answered, and so does the one that
-//!    began the stream;
+//!    began the stream. A few more do, until they leave together: the filter changes seldom, see [`Stored`];
 //! 2. a filter of fixed size in the head knows every one that left. It never misses one, so most new commands are
 //!    known to be new without a look-up. It takes a new one for an old one in 0.1 % of the cases after 400 keys, 2 % after
 //!    1,000, 15 % after 2,000 and nearly always after 10,000;
@@ -19,8 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CommitId, Position};
 
-/// Keyed commands that stand in the head.
+/// Keyed commands that stand in the head, at least.
 pub const KEYS_KEPT: usize = 16;
+/// Keyed commands that leave it together.
+const LEAVE_TOGETHER: usize = 4;
 /// Bytes of the filter.
 const FILTER_BYTES: usize = 1024;
 /// Bits that a key sets in it.
@@ -104,9 +106,7 @@ impl AppliedKeys {
             return;
         }
         let until = applied.position;
-        if self.is_full()
-            && let Some((oldest, _)) = self.recent.pop_front()
-        {
+        for (oldest, _) in self.recent.drain(..self.leaving()) {
             let left = self.left.get_or_insert_with(|| Left { until, filter: Box::new([0; FILTER_BYTES]) });
             left.until = until;
             for (byte, bit) in probes(oldest) {
@@ -116,13 +116,15 @@ impl AppliedKeys {
         self.recent.push_back((command, applied));
     }
 
-    /// The command that leaves with the next keyed one.
-    pub(crate) fn next_to_leave(&self) -> Option<&(CommitId, Applied)> {
-        self.recent.front().filter(|_| self.is_full())
+    /// The commands that leave with the next keyed one.
+    pub(crate) fn next_to_leave(&self) -> impl Iterator<Item = &(CommitId, Applied)> {
+        self.recent.iter().take(self.leaving())
     }
 
-    fn is_full(&self) -> bool {
-        self.recent.len() >= KEYS_KEPT
+    /// Number of the commands that leave with the next keyed one.
+    fn leaving(&self) -> usize {
+        let is_full = self.recent.len() + 1 >= KEYS_KEPT + LEAVE_TOGETHER;
+        if is_full { LEAVE_TOGETHER } else { 0 }
     }
 }
 
@@ -139,12 +141,16 @@ fn probes(command: CommitId) -> impl Iterator<Item = (usize, u8)> {
 type Entry = (CommitId, Position, u64, String);
 
 /// The stored form: without the names of fields, which would be most of it.
+///
+/// The newest comes first, and what changes seldom last. Postgres records of a changed row what is between the bytes that its two
+/// versions have in common at the beginning and at the end. So a keyed commit costs one entry, and only one that makes some leave
+/// all of them; where this stands at the end of the row.
 #[derive(Clone, Serialize, Deserialize)]
 struct Stored {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    first: Option<Entry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recent: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<Entry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     left: Option<(Position, String)>,
 }
@@ -156,7 +162,7 @@ impl From<AppliedKeys> for Stored {
         };
         Self {
             first: keys.first.map(entry),
-            recent: keys.recent.into_iter().map(entry).collect(),
+            recent: keys.recent.into_iter().rev().map(entry).collect(),
             left: keys.left.map(|left| (left.until, BASE64_NOPAD.encode(left.filter.as_slice()))),
         }
     }
@@ -172,7 +178,11 @@ impl From<Stored> for AppliedKeys {
             // A filter that cannot be read knows every key: all are looked up.
             Left { until, filter: bytes.unwrap_or_else(|| Box::new([0xff; FILTER_BYTES])) }
         });
-        Self { first: stored.first.map(entry), recent: stored.recent.into_iter().map(entry).collect(), left }
+        Self {
+            first: stored.first.map(entry),
+            recent: stored.recent.into_iter().rev().map(entry).collect(),
+            left,
+        }
     }
 }
 
@@ -198,14 +208,34 @@ mod tests {
 
     #[test]
     fn the_newest_keys_are_known_and_of_older_ones_that_they_may_be() {
-        let keys = with(100);
-        assert!(matches!(keys.look(key(1)), Remembered::Applied(known) if known.version == 1));
-        for number in 85..=100 {
-            assert!(matches!(keys.look(key(number)), Remembered::Applied(known) if known.version == number));
+        for count in 20..120 {
+            let keys = with(count);
+            assert!(matches!(keys.look(key(1)), Remembered::Applied(known) if known.version == 1));
+            let is_known = |number| matches!(keys.look(key(number)), Remembered::Applied(known) if known.version == number);
+            let kept = (2..=count).filter(|number| is_known(*number)).count() as u64;
+            assert!((KEYS_KEPT..KEYS_KEPT + LEAVE_TOGETHER).contains(&(kept as usize)), "{kept} of {count}");
+            assert!((count - kept + 1..=count).all(is_known), "they are the newest of {count}");
+            // The others left with the commit after which there were no more than must be.
+            let since = kept - KEYS_KEPT as u64;
+            for number in 2..=count - kept {
+                let Remembered::Perhaps(until) = keys.look(key(number)) else {
+                    panic!("{number} of {count}")
+                };
+                assert_eq!(until.sequence(), count - since);
+            }
         }
-        for number in 2..=84 {
-            assert!(matches!(keys.look(key(number)), Remembered::Perhaps(until) if until.sequence() == 100));
-        }
+    }
+
+    #[test]
+    fn a_keyed_command_seldom_changes_more_of_the_stored_form_than_its_beginning() {
+        let stored = |count| serde_json::to_string(&with(count)).unwrap();
+        let changed = (50..150).map(|count| {
+            let (before, after) = (stored(count), stored(count + 1));
+            let equal = before.bytes().rev().zip(after.bytes().rev()).take_while(|(a, b)| a == b).count();
+            after.len() - equal
+        });
+        let (few, many): (Vec<_>, Vec<_>) = changed.partition(|bytes| *bytes < 150);
+        assert_eq!((few.len(), many.len()), (75, 25), "{few:?} {many:?}");
     }
 
     #[test]

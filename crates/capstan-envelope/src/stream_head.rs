@@ -42,11 +42,11 @@ impl StreamHead {
         }
     }
 
-    /// The keyed command that leaves the head with this commit; none where the head stands there already.
-    pub fn key_left_with(&self, recorded: &Recorded) -> Option<&(CommitId, Applied)> {
+    /// The keyed commands that leave the head with this commit; none where the head stands there already.
+    pub fn keys_left_with(&self, recorded: &Recorded) -> Vec<(CommitId, Applied)> {
         let is_next = recorded.commit.version > self.version;
-        recorded.commit.metadata.idempotency.as_ref().filter(|_| is_next)?;
-        self.applied.next_to_leave()
+        let leaving = self.applied.next_to_leave().cloned();
+        if is_next && recorded.commit.metadata.idempotency.is_some() { leaving.collect() } else { Vec::new() }
     }
 
     /// True when `recorded` is exactly the next commit of this stream: dense version, linked hash. Sequences are not

@@ -36,14 +36,14 @@ pub(crate) struct Fact<'a, E = &'a DomainEvent> {
     pub(crate) event: E,
     /// The acceptance of the task, for events of tasks.
     pub(crate) accepted: Option<&'a TaskAccepted>,
-    /// The keyed command that left the head of the stream with this commit.
-    pub(crate) left: Option<&'a (CommitId, Applied)>,
+    /// The keyed commands that left the head of the stream with this commit.
+    pub(crate) left: &'a [(CommitId, Applied)],
 }
 
 impl<'a, E> Fact<'a, E> {
     /// An event as its commit says it, without what rows say.
     pub(crate) fn alone(recorded: &'a Recorded, event: E) -> Self {
-        Self { recorded, event, accepted: None, left: None }
+        Self { recorded, event, accepted: None, left: &[] }
     }
 
     /// The same context around the event as a model reads it.

@@ -161,13 +161,13 @@ impl Fold {
             }
             return Ok(());
         }
-        let left = head.and_then(|head| head.key_left_with(recorded)).cloned();
+        let left = head.map_or_else(Vec::new, |head| head.keys_left_with(recorded));
         for (index, event) in events.iter().enumerate() {
             let alone = Fact::alone(recorded, event);
             self.streams.fold(&alone, index);
             self.tasks.fold(&alone, index);
             let accepted = task_of(&self.tasks, &place).map(|row| &*row.task.accepted);
-            let fact = Fact { accepted, left: left.as_ref(), ..alone };
+            let fact = Fact { accepted, left: &left, ..alone };
             for rows in &mut self.models {
                 rows.fold(&fact, index);
             }

@@ -41,11 +41,13 @@ impl Model for AppliedKeyRow {
 
     fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
         // Each leaves once, so its row is new and never read.
-        keys.extend(fact.left.map(|(command, _)| applied_key(&fact.recorded.commit.stream, *command)));
+        keys.extend(fact.left.iter().map(|(command, _)| applied_key(&fact.recorded.commit.stream, *command)));
     }
 
-    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
-        fact.left.map(|(_, applied)| Self::Applied(applied.clone())).or(row)
+    fn apply(row: Option<Self>, key: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
+        let stream = &fact.recorded.commit.stream;
+        let left = fact.left.iter().find(|(command, _)| applied_key(stream, *command) == *key);
+        left.map(|(_, applied)| Self::Applied(applied.clone())).or(row)
     }
 
     fn carried_key(stream: &StreamId, carried: &Carried) -> Option<Uuid> {

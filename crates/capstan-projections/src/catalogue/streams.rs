@@ -115,7 +115,7 @@ impl StreamRow {
 }
 
 impl Model for StreamRow {
-    const VERSION: i32 = 9;
+    const VERSION: i32 = 10;
     const COLUMNS: &'static [Column<Self>] =
         &[Column::changing("open", CellType::Flag, |row| Cell::Flag(Some(row.is_open())))];
     const ANSWER: Option<NamedSchema> = None;

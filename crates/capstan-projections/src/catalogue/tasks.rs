@@ -48,10 +48,11 @@ pub(crate) struct TaskRow {
 #[derive(Serialize)]
 struct Written<'a> {
     hash: CommitHash,
-    #[serde(skip_serializing_if = "AppliedKeys::is_empty")]
-    applied: &'a AppliedKeys,
     progress: StoredProgress<'a>,
     shown: &'a Shown,
+    /// Last, and the document last in the row: of what is equal there Postgres records nothing.
+    #[serde(skip_serializing_if = "AppliedKeys::is_empty")]
+    applied: &'a AppliedKeys,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +68,7 @@ struct Read<'a> {
 impl Serialize for TaskRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { head: StreamHead { hash, applied, .. }, task, shown, .. } = self;
-        Written { hash: *hash, applied, progress: task.stored_progress(), shown }.serialize(serializer)
+        Written { hash: *hash, progress: task.stored_progress(), shown, applied }.serialize(serializer)
     }
 }
 
@@ -138,7 +139,7 @@ impl TaskRow {
 }
 
 impl Model for TaskRow {
-    const VERSION: i32 = 7;
+    const VERSION: i32 = 8;
     const BOXED: usize = size_of::<Task>() + size_of::<TaskAccepted>();
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task.accepted.agent_id.0))),

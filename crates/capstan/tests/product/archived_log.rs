@@ -117,7 +117,8 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     rate_again(&product, 1, false).await?;
     let product = product.crash_and_restart().await?;
     is_as_before(&product).await?;
-    rate_again(&product, 25, false).await?;
+    // The head keeps the newest 16, and of those before them up to three.
+    rate_again(&product, 22, false).await?;
     rate_again(&product, 26, true).await?;
     // The session goes on, and the agent has its configuration.
     let next = json!({ "agent_id": "demo", "message": "next", "session_key": "mail" });
