@@ -13,9 +13,11 @@ use capstan_contract::catalogue::implied_by;
 use capstan_contract::causes::explain;
 use capstan_contract::{CATALOGUE, DomainEvent, decode_commit, whole_records};
 use capstan_domain::implied::{self, NOT_STORED};
-use capstan_envelope::{CodecError, Commit, CommitHash, EventRecord};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
+use capstan_envelope::{Carried, CodecError, Commit, CommitHash, EventRecord};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 /// A file: a stream, the message of one of its commits as it is stored, and what that says.
@@ -70,9 +72,32 @@ fn commit(path: &Path, file: &Stored) -> Commit {
         .unwrap_or_else(|error| panic!("{}: {error:?}", path.display()))
 }
 
+/// The state that is carried forward, as this build writes it.
+fn written_state(category: &str, carried: &Carried) -> Result<Box<RawValue>, CodecError> {
+    fn of<S: Serialize + DeserializeOwned>(carried: &Carried) -> Result<Box<RawValue>, CodecError> {
+        Ok(to_raw_value(&carried.state::<S>()?).unwrap())
+    }
+    match category {
+        "agent" => of::<agent::State>(carried),
+        "channel" => of::<channel::State>(carried),
+        "class" => of::<class::State>(carried),
+        "schedule" => of::<schedule::State>(carried),
+        "session" => of::<session::State>(carried),
+        "task" => of::<task::State>(carried),
+        "token" => of::<token::State>(carried),
+        "workspace" => of::<workspace::State>(carried),
+        other => panic!("{other} is no category"),
+    }
+}
+
 /// The message as this build writes it.
 fn written(commit: &Commit) -> Result<String, CodecError> {
     let events = decode_commit(commit)?;
+    if let Some(carried) = commit.carried()? {
+        let state = written_state(commit.stream.category(), &carried)?;
+        let events = vec![Carried { state, ..carried }.record()?];
+        return Ok(String::from_utf8(Commit { events, ..commit.clone() }.to_bytes().unwrap()).unwrap());
+    }
     let events = implied::within(implied_by(commit.facts()), || {
         events.iter().map(DomainEvent::encode).collect::<Result<_, _>>()
     })?;
@@ -172,4 +197,16 @@ fn each_event_stands_in_a_commit_without_each_field_that_may_be_left_out() {
         }
     }
     assert!(missing.is_empty(), "{missing:#?} in no commit of schemas/commits");
+}
+
+#[test]
+fn each_category_has_a_commit_that_carries_its_stream_forward() {
+    let carried: BTreeSet<_> = files()
+        .iter()
+        .map(|(path, file)| commit(path, file))
+        .filter(Commit::carries_forward)
+        .map(|commit| commit.stream.category().to_owned())
+        .collect();
+    let categories: BTreeSet<_> = CATALOGUE.iter().map(|event| event.category.to_owned()).collect();
+    assert_eq!(carried, categories);
 }
