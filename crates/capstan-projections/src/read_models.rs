@@ -77,6 +77,15 @@ impl ReadModels {
         }
     }
 
+    /// Makes everything that was written so far survive a crash of Postgres. A projector does not wait for that: what such a crash
+    /// takes from it, it folds again.
+    pub async fn flush(&self) -> Result<(), QueryError> {
+        let client = self.client().await?;
+        // A transaction of its own, whose record in the write-ahead log follows all others.
+        let sql = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'capstan', 'flush'); COMMIT";
+        client.batch_execute(sql).await.map_err(QueryError::unavailable)
+    }
+
     pub(crate) fn address(&self) -> &str {
         &self.inner.address
     }

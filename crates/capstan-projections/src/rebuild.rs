@@ -382,7 +382,10 @@ impl<'a> Build<'a> {
     /// under the lock.
     async fn try_switch(&mut self, client: &Client) -> Result<bool, RebuildError> {
         let identity = self.log.identity().await?;
-        client.batch_execute("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+        // A rebuild that is told to be done survives a crash, and with its last transaction all before it.
+        client
+            .batch_execute("BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL synchronous_commit = on")
+            .await?;
         let live = checkpoint::lock(client).await?;
         let comparable = match &live {
             Some(live) => diverged(&self.log, live, &identity).await?.is_none(),

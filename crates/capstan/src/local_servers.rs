@@ -18,6 +18,9 @@ pub(crate) struct LocalServers {
     /// URL of NATS; by default that of the running `capstan dev`.
     #[arg(long, env = "NATS_URL", hide_env_values = true, global = true)]
     nats_url: Option<String>,
+    /// URL of nats-server's monitoring, which says how often it flushes; by default that of the running `capstan dev`.
+    #[arg(long, env = "CAPSTAN_NATS_MONITOR_URL", global = true)]
+    nats_monitor_url: Option<String>,
     /// Copies of each stream, as set for the processes of the installation.
     #[arg(long, env = "CAPSTAN_REPLICAS", default_value_t = 1, global = true)]
     replicas: usize,
@@ -35,7 +38,11 @@ impl LocalServers {
     /// Opens the event log.
     pub(crate) async fn log(&self) -> anyhow::Result<Arc<JetStreamLog>> {
         let url = self.address("nats_url", self.nats_url.as_ref())?;
-        let config = JetStreamConfig { replicas: self.replicas, ..JetStreamConfig::new(url) };
+        let monitor_url = self.nats_monitor_url.clone();
+        // That of another server would tell of another server.
+        let of_dev = || of_dev(&self.data_dir, "nats_monitor_url").ok().filter(|_| self.nats_url.is_none());
+        let monitor_url = monitor_url.or_else(of_dev);
+        let config = JetStreamConfig { replicas: self.replicas, monitor_url, ..JetStreamConfig::new(url) };
         Ok(Arc::new(JetStreamLog::connect(config).await.context("open the log")?))
     }
 

@@ -7,6 +7,7 @@ mod line;
 mod verify;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use capstan_envelope::{Position, StreamId, Workspace};
@@ -61,6 +62,11 @@ enum Action {
         /// Days, in UTC, of which everything is kept: the budgets of a day count the commits of it. 0 keeps nothing.
         #[arg(long, default_value_t = 2)]
         keep_days: u32,
+        /// Time after which nats-server has surely flushed what it acknowledged, in milliseconds: so long nothing is removed,
+        /// lest a power cut takes both what is removed and what carries it forward. By default 0 for a server that flushes
+        /// always, and twice the interval of any other; of one whose monitoring is not known, four minutes.
+        #[arg(long)]
+        flush_ms: Option<u64>,
     },
     /// Append an exported log to an empty one. The whole file is checked before anything is written. Stop every process
     /// of Capstan first, and rebuild the read models afterwards.
@@ -95,9 +101,10 @@ impl LogCommand {
                 let end = EndLine::after(last, log.archived().through, log.fingerprint_key());
                 output::line(&serde_json::to_string(&end)?)
             }
-            Action::Archive { through, keep_days } => {
+            Action::Archive { through, keep_days, flush_ms } => {
                 let read_models = ReadModels::connect(&self.servers.database_url()?)?;
-                archive::archive(&log, &read_models, through, keep_days).await
+                let flushed_after = flush_ms.map(Duration::from_millis);
+                archive::archive(&log, &read_models, through, keep_days, flushed_after).await
             }
             Action::Import { file } => import::import(&log, &file).await,
         }

@@ -15,7 +15,7 @@ use capstan_domain::task::event::{BudgetScope, Event};
 use capstan_envelope::{
     Actor, CarriedAccount, Codec as _, Commit, CommitId, KeysSeen, Metadata, Position, Recorded, StreamId,
 };
-use capstan_eventlog::{AppendError, EventLog, JetStreamLog, OpenTasks as _, SCAN_AHEAD};
+use capstan_eventlog::{AppendError, Durability, EventLog, JetStreamLog, OpenTasks as _, SCAN_AHEAD};
 use capstan_projections::ReadModels;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -29,6 +29,8 @@ const ROWS_WAIT: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 64;
 /// Most tries with a stream that others write to, and with an agent that others spend on.
 const TRIES_MAX: usize = 50;
+/// Interval at which nats-server flushes when it is told nothing.
+const FLUSHED_EVERY: Duration = Duration::from_mins(2);
 /// Name of the command in the metadata of the commits.
 const COMMAND: &str = "carry-forward";
 
@@ -74,12 +76,14 @@ struct Open {
     agent: StreamId,
 }
 
-/// Archives at most what `through` says and what is older than `keep_days`.
+/// Archives at most what `through` says and what is older than `keep_days`. What is acknowledged is flushed after
+/// `flushed_after`, by default as the server says.
 pub(super) async fn archive(
     log: &JetStreamLog,
     read_models: &ReadModels,
     through: Through,
     keep_days: u32,
+    flushed_after: Option<Duration>,
 ) -> anyhow::Result<()> {
     let head = log.head().await?;
     read_models.wait_for(head, ROWS_WAIT).await.context("wait for the read models")?;
@@ -132,8 +136,25 @@ pub(super) async fn archive(
         read_models.wait_for(end, ROWS_WAIT).await.context("wait for the read models")?;
         content.read(log, end, |_, _| ()).await?;
     }
+    // The rows would otherwise stand before the beginning of the log after a crash of Postgres.
+    read_models.flush().await.context("flush the read models")?;
+    let flushed_after = flushed_after.unwrap_or_else(|| flushes_within(log.durability()));
+    if !flushed_after.is_zero() {
+        tracing::info!(seconds = flushed_after.as_secs_f64(), "waiting until the log is flushed");
+        tokio::time::sleep(flushed_after).await;
+    }
     log.archive(through).await.context("archive the log")?;
     output::line(&format!("{count} streams carried forward; the log begins after {through} ({limit})"))
+}
+
+/// The time after which an acknowledged commit is flushed.
+fn flushes_within(durability: Durability) -> Duration {
+    match durability {
+        Durability::Always => Duration::ZERO,
+        // A flush that is under way may have begun before the commit.
+        Durability::Interval(every) => 2 * every,
+        Durability::SomeInterval | Durability::Unknown => 2 * FLUSHED_EVERY,
+    }
 }
 
 /// The tasks that are not over, or whose end is not settled.

@@ -43,7 +43,7 @@ async fn rate_again(product: &Product, number: usize, is_answer_known: bool) -> 
 async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twice() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "true"]).await?;
     let data_dir = product.data_dir.to_string_lossy().into_owned();
-    let log = async |arguments: &[&str]| {
+    let log = async |product: &Product, arguments: &[&str]| {
         product.command(&[&["log"], arguments, &["--data-dir", &data_dir]].concat()).await
     };
     let body = json!({
@@ -70,13 +70,13 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
         product.send(Method::POST, "tasks", &json!({ "agent_id": "deep", "message": "a" })).await?;
     product.task_in(by_deep["task"]["id"].as_str().unwrap(), "done").await?;
     // What is not asked for, or too young, stays.
-    let nothing = log(&["archive", "--through", "1000000"]).await?;
+    let nothing = log(&product, &["archive", "--through", "1000000"]).await?;
     ensure!(nothing.contains("nothing to archive"), "{nothing}");
-    let archived = log(&["archive", "--through", "1000000", "--keep-days", "0"]).await?;
+    let archived = log(&product, &["archive", "--through", "1000000", "--keep-days", "0"]).await?;
     ensure!(archived.contains("carried forward; the log begins after"), "{archived}");
-    let again = log(&["archive", "--through", "2", "--keep-days", "0"]).await?;
+    let again = log(&product, &["archive", "--through", "2", "--keep-days", "0"]).await?;
     ensure!(again.contains("nothing to archive"), "{again}");
-    let first_line: Value = serde_json::from_str(log(&["tail"]).await?.lines().next().unwrap())?;
+    let first_line: Value = serde_json::from_str(log(&product, &["tail"]).await?.lines().next().unwrap())?;
     ensure!(first_line["commit"]["events"][0].get("carried-forward").is_some(), "{first_line}");
 
     let is_as_before = async |product: &Product| -> anyhow::Result<()> {
@@ -104,11 +104,13 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
         assert_eq!(history["items"][0]["data"], json!({}));
         Ok(())
     };
+    // The rows stand where the log begins or later, whatever a crash takes from them.
+    let product = product.crash_and_restart().await?;
     is_as_before(&product).await?;
     rate_again(&product, 1, true).await?;
     let verify = async || product.command(&["projection", "verify", "--data-dir", &data_dir]).await;
     verify().await?;
-    let chains = log(&["verify"]).await?;
+    let chains = log(&product, &["verify"]).await?;
     ensure!(chains.contains("every hash chain is valid; the log begins after"), "{chains}");
 
     product.command(&["projection", "rebuild", "--all", "--data-dir", &data_dir]).await?;
@@ -117,7 +119,7 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     rate_again(&product, 1, false).await?;
     let product = product.crash_and_restart().await?;
     is_as_before(&product).await?;
-    // The head keeps the newest 16, and of those before them up to three.
+    // The rebuild is not lost. The head keeps the newest 16, and of those before them up to three.
     rate_again(&product, 22, false).await?;
     rate_again(&product, 26, true).await?;
     // The session goes on, and the agent has its configuration.
