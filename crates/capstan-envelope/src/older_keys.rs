@@ -2,18 +2,20 @@
 
 use data_encoding::BASE64_NOPAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{AppliedKeys, CodecError, Commit, CommitId};
 
 /// Most digests that a stream carries forward, the newest: 27 KB in the commit.
 pub const OLDER_KEYS_MAX: usize = 2_560;
 
-/// The last bytes of the id of a command: 62 bits of a hash of its key. One stream has them, so two commands with the same are as
-/// good as impossible.
+/// The first bytes of the SHA-256 of the id of a command. One stream has them, so two commands with the same are as good as
+/// impossible. No part of the id itself would do: callers choose ids too, and those that one process makes of
+/// the time have their last half in common.
 type Digest = [u8; 8];
 
 fn digest(command: CommitId) -> Digest {
-    command.0.as_bytes().last_chunk().copied().unwrap_or_default()
+    Sha256::digest(command.0.as_bytes()).first_chunk().copied().unwrap_or_default()
 }
 
 /// Digests of the keyed commands that left the head of a stream before it was carried forward, oldest first.
@@ -52,25 +54,30 @@ impl TryFrom<String> for OlderKeys {
 /// The keyed commands of a stream, collected from its commits in their order. One that carries the stream forward says what
 /// stood before it.
 #[derive(Clone, Debug, Default)]
-pub struct KeysSeen(Vec<Digest>);
+pub struct KeysSeen {
+    older: Vec<Digest>,
+    /// Those after them, of which the id is known.
+    commands: Vec<CommitId>,
+}
 
 impl KeysSeen {
     /// Takes the next commit.
     pub fn take(&mut self, commit: &Commit) -> Result<(), CodecError> {
         if let Some(carried) = commit.carried()? {
-            self.0 = carried.older.0;
-            self.0.extend(carried.keys.commands().map(digest));
+            self.older = carried.older.0;
+            self.commands = carried.keys.commands().collect();
         } else if commit.metadata.idempotency.is_some() {
-            self.0.push(digest(commit.commit_id));
+            self.commands.push(commit.commit_id);
         }
         Ok(())
     }
 
     /// Those that a head with these keys has no more, at most the newest [`OLDER_KEYS_MAX`].
     pub fn without(&self, head: &AppliedKeys) -> OlderKeys {
-        let known: Vec<Digest> = head.commands().map(digest).collect();
-        let older = self.0.iter().rev().filter(|digest| !known.contains(digest)).take(OLDER_KEYS_MAX);
-        let mut older: Vec<Digest> = older.copied().collect();
+        let known: Vec<CommitId> = head.commands().collect();
+        let left = self.commands.iter().rev().filter(|command| !known.contains(command));
+        let older = left.map(|command| digest(*command)).chain(self.older.iter().rev().copied());
+        let mut older: Vec<Digest> = older.take(OLDER_KEYS_MAX).collect();
         older.reverse();
         OlderKeys(older)
     }
@@ -86,8 +93,9 @@ mod tests {
         Actor, Carried, CommitHash, Idempotency, KEYS_KEPT, Metadata, Position, Recorded, StreamHead,
     };
 
+    /// An id as one process makes it of the time: its last half is always the same.
     fn key(number: u64) -> CommitId {
-        CommitId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &number.to_be_bytes()))
+        CommitId(Uuid::from_u64_pair((number << 32) | 0x11f1, 0x8000_0242_ac11_0002))
     }
 
     fn commit(number: u64) -> Commit {
