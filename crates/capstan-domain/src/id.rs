@@ -110,6 +110,11 @@ derived_ids! {
     BindingId::for_channel("channel-binding", workspace: &str, channel: ChannelId);
     /// The id of the task a keyed command creates.
     TaskId::from_key("task", workspace: &str, agent: AgentId, idempotency_key: &str);
+    /// The id of the task of a schedule's tick, by the tick's Unix time. It is of a kind of its own, like every id below that
+    /// no caller chooses: whatever key or name a caller writes, it is not the id of what the system makes.
+    TaskId::of_tick("tick-task", workspace: &str, agent: AgentId, schedule: ScheduleId, tick: i64);
+    /// The id of the task a keyed trigger of a schedule creates.
+    TaskId::of_trigger("trigger-task", workspace: &str, agent: AgentId, schedule: ScheduleId, idempotency_key: &str);
     /// The id of the schedule a keyed command creates.
     ScheduleId::from_key("schedule", workspace: &str, idempotency_key: &str);
     /// The id of the subtask at this place in a run's list, counted from 0.
@@ -124,29 +129,24 @@ derived_ids! {
     RunId::for_task("run", task: TaskId, number: u32);
     /// The id of a keyed input.
     InputId::from_key("input", task: TaskId, idempotency_key: &str);
+    /// The id of a keyed input to a run. Keys are per command: an input to the task may have the same one.
+    InputId::to_run("run-input", task: TaskId, idempotency_key: &str);
+    /// The id of the input of a keyed command to try again.
+    InputId::of_retry("retry-input", task: TaskId, idempotency_key: &str);
+    /// The id of the input with which the system tells a task of what it waited for, by the input's number.
+    InputId::of_report("report", task: TaskId, seq: u32);
+    /// The id of the input that tells a task of a batch of source events, by the batch's fingerprint.
+    InputId::of_batch("watch-batch", task: TaskId, fingerprint: &str);
     /// The id of an output its producer named: stable inside a task, different between tasks.
     OutputId::from_name("output", task: TaskId, name: &str);
+    /// The id of an output its producer gave an id: as stable as a name, and no name.
+    OutputId::from_id("output-id", task: TaskId, id: OutputId);
+    /// The id of an output without a name, by the key of the command that produced it.
+    OutputId::of_key("output-key", task: TaskId, key: &str);
+    /// The id of the output that an executed tool call gives.
+    OutputId::of_tool_call("tool-call-output", task: TaskId, tool_call: ToolCallId);
     /// The id of a task's nth blocker, counted from 1.
     BlockerId::for_task("blocker", task: TaskId, revision: u32);
-}
-
-impl InputId {
-    /// The id of the input with which the system tells a task of what it waited for, by the input's number.
-    pub fn of_report(task: TaskId, seq: u32) -> Self {
-        Self::from_key(task, &format!("report:{seq}"))
-    }
-
-    /// The id of the input that tells a task of a batch of source events, by the batch's fingerprint.
-    pub fn of_batch(task: TaskId, fingerprint: &str) -> Self {
-        Self::from_key(task, &format!("watch:{fingerprint}"))
-    }
-}
-
-impl OutputId {
-    /// The id of an output without a name, by the key of the command that produced it.
-    pub fn of_key(task: TaskId, key: &str) -> Self {
-        Self::from_name(task, &format!("key:{key}"))
-    }
 }
 
 /// A try at a run: the fence every worker call carries.
@@ -218,6 +218,41 @@ mod tests {
         let output = |agent: &str| OutputId::from_name(task(agent), "report");
         assert_eq!(output("one"), output("one"));
         assert_ne!(output("one"), output("two"));
+    }
+
+    #[test]
+    fn no_key_and_no_name_of_a_caller_is_the_id_of_what_the_system_makes() {
+        let agent = AgentId::from_key("dev", "demo");
+        let task = TaskId::from_key("dev", agent, "k");
+        let schedule = ScheduleId::from_key("dev", "s");
+        let given = OutputId(Uuid::from_u128(7));
+        let call = ToolCallId(Uuid::from_u128(8));
+        for (made, key) in [
+            (InputId::of_report(task, 3), "report:3"),
+            (InputId::of_report(task, 3), "3"),
+            (InputId::of_batch(task, "f"), "watch:f"),
+            (InputId::of_batch(task, "f"), "f"),
+            (InputId::of_retry(task, "k"), "retry:k"),
+            (InputId::of_retry(task, "k"), "k"),
+            (InputId::to_run(task, "k"), "k"),
+        ] {
+            assert_ne!(made, InputId::from_key(task, key), "{key}");
+        }
+        for (made, name) in [
+            (OutputId::of_key(task, "k"), "key:k".to_owned()),
+            (OutputId::of_key(task, "k"), "k".to_owned()),
+            (OutputId::from_id(task, given), given.to_string()),
+            (OutputId::of_tool_call(task, call), format!("tool-call:{call}")),
+            (OutputId::of_tool_call(task, call), call.to_string()),
+        ] {
+            assert_ne!(made, OutputId::from_name(task, &name), "{name}");
+        }
+        for (made, key) in [
+            (TaskId::of_tick("dev", agent, schedule, 9), format!("schedule:{schedule}:9")),
+            (TaskId::of_trigger("dev", agent, schedule, "k"), format!("dev/schedule/{schedule}:k")),
+        ] {
+            assert_ne!(made, TaskId::from_key("dev", agent, &key), "{key}");
+        }
     }
 
     #[test]

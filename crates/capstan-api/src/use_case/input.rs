@@ -17,9 +17,15 @@ use crate::receipt::{Reply, Success};
 /// Times the question may change while an answer is checked.
 const CHECKS_MAX: u32 = 4;
 
-/// The id of an input: the same for every repeat of a command with a key.
-pub(super) fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
-    key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::from_key(task_id, &key.text()))
+/// The id of an input: the same for every repeat of a command with a key. Keys are per command, so each command derives it
+/// in its own way: an input of another one may have the same key.
+pub(super) fn input_id(
+    task_id: TaskId,
+    key: Option<&CommandKey>,
+    call: &CallContext,
+    derived: impl FnOnce(TaskId, &str) -> InputId,
+) -> InputId {
+    key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| derived(task_id, &key.text()))
 }
 
 /// An input of a caller, with the facts beside it.

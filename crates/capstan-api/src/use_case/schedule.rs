@@ -101,9 +101,7 @@ impl Execute for TriggerSchedule {
         let known = loaded.state.as_deref().ok_or_else(|| Problem::not_found("schedule"))?;
         let agent = resolve::agent_for_task(app, workspace, &known.agent_id.to_string()).await?;
         let task_id = match &key {
-            Some(key) => {
-                TaskId::from_key(workspace.as_str(), agent.agent_id, &format!("{stream}:{}", key.text()))
-            }
+            Some(key) => TaskId::of_trigger(workspace.as_str(), agent.agent_id, schedule_id, &key.text()),
             None => TaskId(fresh_id(call.received_at)),
         };
         let follow = |events: &[Event], state: &schedule::State| {

@@ -20,7 +20,7 @@ use super::input::{self, input_id};
 use super::{as_of, resolve, streams};
 use crate::App;
 use crate::answered::Answered;
-use crate::call::{CallContext, fresh_id};
+use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
@@ -29,7 +29,8 @@ impl Execute for SubmitTaskInput {
         let task_id = self.task_id;
         let key = call.key();
         let context = call.command(&streams::task(workspace, task_id)?, key.as_ref(), &self);
-        let submitted = input::submitted(app, self, input_id(task_id, key.as_ref(), call), call);
+        let input_id = input_id(task_id, key.as_ref(), call, InputId::from_key);
+        let submitted = input::submitted(app, self, input_id, call);
         input::submit(app, workspace, task_id, submitted, &context).await
     }
 }
@@ -42,7 +43,8 @@ impl Execute for EnqueueRunInput {
         let run_id = Some(self.run_id);
         let text = SubmitTaskInput::from_text(task_id, self.message);
         let input = SubmitTaskInput { queue_mode: self.queue_mode, ..text };
-        let submitted = input::submitted(app, input, input_id(task_id, key.as_ref(), call), call);
+        let input_id = input_id(task_id, key.as_ref(), call, InputId::to_run);
+        let submitted = input::submitted(app, input, input_id, call);
         input::submit(app, workspace, task_id, SubmitInput { run_id, ..submitted }, &context).await
     }
 }
@@ -58,11 +60,7 @@ impl Execute for UpdateTask {
 impl Execute for RetryTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
-        // Keys are per command: an input may have been submitted under the same one.
-        let input_id = call.key().map_or_else(
-            || InputId(fresh_id(call.received_at)),
-            |key| InputId::from_key(task_id, &format!("retry:{}", key.text())),
-        );
+        let input_id = input_id(task_id, call.key().as_ref(), call, InputId::of_retry);
         let message_bytes_max = app.config.message_bytes_max;
         let retry = |command| Command::Retry { command, input_id, message_bytes_max };
         decide(app, workspace, call, task_id, Success::Accepted, self, retry).await

@@ -12,10 +12,9 @@ use crate::task::command::{Accept, AcceptAgentCommand};
 /// Characters of the prompt in a task's label.
 const LABEL_CHARS: usize = 60;
 
-/// The task of a tick: the one that a command with the key `schedule:<id>:<tick>` makes, whoever sends it.
+/// The task of a tick: the same on every try to fire it.
 pub fn task_of_tick(schedule: &Schedule, tick: DateTime<Utc>) -> TaskId {
-    let key = format!("schedule:{}:{}", schedule.schedule_id, tick.timestamp());
-    TaskId::from_key(&schedule.workspace, schedule.agent_id, &key)
+    TaskId::of_tick(&schedule.workspace, schedule.agent_id, schedule.schedule_id, tick.timestamp())
 }
 
 /// The command that makes the task these events ask for; none when they ask for none.

@@ -154,8 +154,7 @@ fn a_schedule_made_on_a_tick_waits_for_the_following_one() {
 #[test]
 fn a_tick_fires_once_and_names_its_task_by_schedule_and_tick() {
     let due = at(9 * 3_600);
-    let key = format!("schedule:{}:{}", id(), due.timestamp());
-    let task_id = TaskId::from_key("dev", demo().agent_id, &key);
+    let task_id = TaskId::of_tick("dev", demo().agent_id, id(), due.timestamp());
     let fired = begun(daily()).and(tick(due, due));
     let Some(Event::TickFired(event)) = fired.events().last() else { panic!("fired") };
     assert_eq!((event.task_id, event.next.unwrap().tick), (task_id, at(DAY + 9 * 3_600)));

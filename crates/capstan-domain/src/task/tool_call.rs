@@ -247,7 +247,7 @@ pub(super) fn end(task: &Task, command: &EndToolCall, at: DateTime<Utc>) -> Resu
     };
     let mut events = Vec::new();
     if ended.outcome == ToolOutcome::Ok {
-        let output_id = OutputId::from_name(task.id(), &format!("tool-call:{}", command.tool_call_id));
+        let output_id = OutputId::of_tool_call(task.id(), command.tool_call_id);
         events.extend(email::output(&call.deferred, output_id, &ended));
     }
     let message = agent_text::executed(&call.deferred, &ended);

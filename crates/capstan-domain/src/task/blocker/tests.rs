@@ -1,12 +1,15 @@
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
 use crate::Requested;
+use crate::id::InputId;
 use crate::task::command::{AskedDeadline, AskedItem, AskedKind, SubmitInput};
 use crate::task::event::{Approvers, BlockerOpened, OutputStatus, Question};
 use crate::task::fixture::{
-    approvable, ask, at, blocker_id, cancel, claim, decide, expire_blocker, finish_ok, kinds, open,
-    open_fitting, output_id, question, request, run, say, started, submit, task_of, waiting,
+    approvable, ask, at, blocker_id, cancel, claim, decide, expire_blocker, finish_ok, input_with, kinds,
+    open, open_fitting, output_id, question, request, run, say, started, submit, task_id, task_of, waiting,
 };
 use crate::task::{Command, TaskState};
 
@@ -186,6 +189,31 @@ fn a_question_without_an_answer_in_time_ends_with_its_default() {
         asked().and(expire_blocker(1, 60)).when(expire_blocker(1, 60)).then_nothing();
     }
     waiting().when(expire_blocker(1, 1000)).then_nothing();
+}
+
+#[test]
+fn a_key_of_a_caller_takes_no_id_of_what_the_system_tells() {
+    let asked = || started().and(until(60, DeadlineDefault::None, question("which one?")));
+    let keyed = |seq: u32| {
+        let input_id = InputId::from_key(task_id(), &format!("report:{seq}"));
+        let queued = input_with(1, "and the costs?", |input| input.queue_mode = Some("queue".into()));
+        submit(SubmitInput { input_id, ..queued })
+    };
+    let told_as = task_of(&asked()).inbox.next_seq();
+    for story in [
+        // The report is told under the number that the key names, before the input and after it.
+        asked().and(expire_blocker(1, 60)).and(keyed(told_as)),
+        asked().and(keyed(told_as + 1)).and(expire_blocker(1, 60)),
+    ] {
+        let inputs = story.events().iter().filter_map(|event| match event {
+            Event::InputAccepted(input) => Some((input.source, input.input_id)),
+            _ => None,
+        });
+        let (sources, ids): (Vec<_>, BTreeSet<_>) = inputs.unzip();
+        assert!(sources.contains(&InputSource::Deadline), "{sources:?}");
+        assert_eq!(ids.len(), sources.len(), "{ids:?}");
+        assert!(task_of(&story).inbox.next_seq() == told_as + 2);
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl ProduceOutput {
     pub fn output_id(&self, task: TaskId, unnamed: impl FnOnce() -> OutputId) -> OutputId {
         let name = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
         match (self.id, name) {
-            (Some(id), _) => OutputId::from_name(task, &id.to_string()),
+            (Some(id), _) => OutputId::from_id(task, id),
             (None, Some(name)) => OutputId::from_name(task, name),
             (None, None) => unnamed(),
         }
