@@ -6,10 +6,13 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
+use crate::field_order::FieldOrder;
+
 /// Turns the data of version n into that of version n + 1.
 ///
 /// Pure and total: it takes any value and passes on what it does not recognise, so that the one place which
-/// judges data is the current shape at the chain's end.
+/// judges data is the current shape at the chain's end. Fields keep the place in which they were written, and a name that is new
+/// comes last: a field that others follow from keeps its name.
 pub type Upcaster = fn(Value) -> Value;
 
 /// A kind of event as it stands in the log.
@@ -67,8 +70,11 @@ impl EventName {
             .checked_sub(1)
             .and_then(|done| self.upcasters.get(done..))
             .ok_or_else(|| unknown(self.category, record))?;
-        let retired = serde_json::from_str::<Value>(record.data.get());
-        Ok(retired.and_then(|data| serde_json::from_value(steps.iter().fold(data, |data, step| step(data)))))
+        let text = record.data.get();
+        Ok(serde_json::from_str::<FieldOrder>(text).and_then(|order| {
+            let data = steps.iter().fold(serde_json::from_str(text)?, |data: Value, step| step(data));
+            serde_json::from_str(&order.text(&data))
+        }))
     }
 }
 

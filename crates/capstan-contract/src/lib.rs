@@ -14,6 +14,7 @@ pub mod causes;
 pub mod command;
 pub mod domain_event;
 pub mod event_name;
+mod field_order;
 pub mod lease;
 pub mod query;
 pub mod request;

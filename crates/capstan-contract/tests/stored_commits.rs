@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use capstan_contract::catalogue::implied_by;
 use capstan_contract::causes::explain;
-use capstan_contract::{CATALOGUE, DomainEvent, decode_commit, whole_records};
+use capstan_contract::{CATALOGUE, DomainEvent, EventName, decode_commit, whole_records};
 use capstan_domain::implied::{self, NOT_STORED};
+use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Carried, CodecError, Commit, CommitHash, EventRecord};
 use serde::de::DeserializeOwned;
@@ -209,4 +210,24 @@ fn each_category_has_a_commit_that_carries_its_stream_forward() {
         .collect();
     let categories: BTreeSet<_> = CATALOGUE.iter().map(|event| event.category.to_owned()).collect();
     assert_eq!(carried, categories);
+}
+
+/// Fields that are left out follow from those before them, in the order in which a retired version was written.
+#[test]
+fn what_follows_in_a_retired_version_follows_in_its_upcast_form() {
+    let current = CATALOGUE.iter().find(|event| event.name == "task-accepted").unwrap();
+    let retired = EventName { upcasters: &[|data| data], ..**current };
+    let mut count = 0;
+    for (path, file) in files() {
+        let commit = commit(&path, &file);
+        let accepted = commit.events.iter().filter(|event| event.name == "task-accepted");
+        for stored in accepted {
+            let read = |event: &EventName| {
+                implied::within(implied_by(commit.facts()), || event.read::<TaskAccepted>(stored).unwrap())
+            };
+            assert_eq!(read(&retired), read(current), "{}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count}");
 }

@@ -2,6 +2,9 @@
 
 use std::io;
 
+use capstan_contract::DomainEvent;
+use capstan_contract::catalogue::implied_by;
+use capstan_domain::implied;
 use capstan_envelope::{
     AppliedKeys, Carried, CodecError, Commit, CommitHash, EventRecord, OlderKeys, Position, Recorded,
 };
@@ -87,13 +90,16 @@ impl SpanningCommits {
             let account = Carried { state, keys, older, shown: None, spent: carried.spent };
             return self.keep(&decoded.recorded, vec![account.record().map_err(unreadable)?]);
         }
-        let mut read = events.iter().map(|event| self.models.iter().any(|model| (model.reads)(event)));
-        if !read.by_ref().any(|read| read) {
+        let read = |event: &&DomainEvent| self.models.iter().any(|model| (model.reads)(event));
+        let read: Vec<_> = events.iter().filter(read).collect();
+        if read.is_empty() {
             return Ok(());
         }
-        let records = events.iter().zip(&decoded.recorded.commit.events);
-        let records = records.filter(|(event, _)| self.models.iter().any(|model| (model.reads)(event)));
-        self.keep(&decoded.recorded, records.map(|(_, record)| record.clone()).collect())
+        // Written anew: as they are stored they may leave out what an event says that is not kept.
+        let records = implied::within(implied_by(decoded.recorded.commit.facts()), || {
+            read.into_iter().map(DomainEvent::encode).collect::<Result<_, _>>()
+        });
+        self.keep(&decoded.recorded, records.map_err(unreadable)?)
     }
 
     /// Keeps these events of a commit.
@@ -175,19 +181,20 @@ fn fold_some(
     }
     for part in 0..spill.buckets() {
         for recorded in in_order(spill, part, config)? {
-            let decoded = Decoded::new(recorded);
-            // It was decoded before.
-            let Ok(events) = &decoded.events else { continue };
-            if let Ok(Some(carried)) = decoded.recorded.commit.carried() {
+            let position = recorded.position;
+            let Decoded { recorded, events } = Decoded::new(recorded);
+            // The whole commit was decoded before; a part that cannot be would be missing in a sum.
+            let events = events.map_err(|error| ReadError::Corrupt { position, source: error.into() })?;
+            let carried = recorded.commit.carried();
+            let carried = carried.map_err(|error| ReadError::Corrupt { position, source: error.into() })?;
+            if let Some(carried) = carried {
                 for rows in &mut folded {
-                    rows.carry(&decoded.recorded, &carried).map_err(|source| ReadError::Corrupt {
-                        position: decoded.recorded.position,
-                        source: source.into(),
-                    })?;
+                    let carried = rows.carry(&recorded, &carried);
+                    carried.map_err(|error| ReadError::Corrupt { position, source: error.into() })?;
                 }
             }
             for (index, event) in events.iter().enumerate() {
-                let fact = Fact::alone(&decoded.recorded, event);
+                let fact = Fact::alone(&recorded, event);
                 for rows in &mut folded {
                     rows.fold(&fact, index);
                 }
@@ -214,4 +221,52 @@ fn in_order(spill: &Spill, part: usize, config: &ReplayConfig) -> Result<Vec<Rec
     }
     kept.sort_unstable_by_key(|recorded| recorded.position.sequence());
     Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_contract::TaskCodec;
+    use capstan_domain::id::{AttemptId, RunId, TaskId};
+    use capstan_domain::task::event::{AttemptStarted, Event, UsageRecorded};
+    use capstan_domain::usage::Usage;
+    use capstan_envelope::{Actor, Codec as _, CommitId, Metadata};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::catalogue::MODELS;
+
+    /// The kept event leaves out in its commit what an event says that is not kept.
+    #[test]
+    fn what_is_kept_of_a_commit_says_all_of_itself() {
+        let (at, task) = (DateTime::UNIX_EPOCH, TaskId(Uuid::from_u128(7)));
+        let attempt_id = AttemptId { workspace: "dev".into(), task, epoch: 3 };
+        let run_id = RunId::for_task(task, 2);
+        let used = Event::UsageRecorded(UsageRecorded {
+            attempt_id: attempt_id.clone(),
+            run_id,
+            agent_id: None,
+            usage: Usage::default(),
+            at,
+        });
+        let events = [Event::AttemptStarted(AttemptStarted { attempt_id, run_id, started_at: at }), used];
+        let mut commit = Commit {
+            commit_id: CommitId(Uuid::from_u128(1)),
+            stream: format!("dev/task/{task}").parse().unwrap(),
+            version: 1,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata::new("report", Actor::Worker, Uuid::from_u128(1), at),
+            events: Vec::new(),
+        };
+        commit.events = TaskCodec::encode(&events, commit.facts()).unwrap();
+        assert!(!commit.events[1].data.get().contains("attempt_id"));
+        let hash = CommitHash::of("s", b"c");
+        let recorded = Recorded { position: Position::new(1, hash), recorded_at: at, hash, commit };
+        let spanning: Vec<_> = MODELS.iter().filter(|model| model.spans_streams).collect();
+        let mut kept = SpanningCommits::of(&spanning);
+        kept.add(&Decoded::new(recorded.clone())).unwrap();
+        let Part { payload, .. } = &kept.kept[0];
+        let part = Commit::from_bytes(recorded.commit.stream.clone(), 0, payload).unwrap();
+        assert_eq!(TaskCodec::decode(&part).unwrap(), events[1..]);
+    }
 }
