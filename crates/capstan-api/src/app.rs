@@ -2,7 +2,7 @@
 
 pub(crate) mod dispatchers;
 mod known_workspaces;
-mod past_configs;
+pub(crate) mod past_configs;
 
 use std::sync::Arc;
 use std::time::Duration;

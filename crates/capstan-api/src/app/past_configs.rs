@@ -11,27 +11,33 @@ const KEPT_MAX: usize = 16;
 
 /// The past configurations that were asked for last: one never changes, and to find it costs its agent's whole stream.
 #[derive(Default)]
-pub(crate) struct PastConfigs(Mutex<VecDeque<PastConfig>>);
+pub(crate) struct PastConfigs(Mutex<VecDeque<(StreamId, u64, PastConfig)>>);
 
-/// Agent, number and content.
-type PastConfig = (StreamId, u64, Arc<Map<String, Value>>);
+/// A configuration that was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum PastConfig {
+    /// It is in the log.
+    Found(Arc<Map<String, Value>>),
+    /// It is archived, and does not come back.
+    Gone,
+}
 
 impl PastConfigs {
-    /// The agent's configuration of this number, if it is in memory.
-    pub(crate) fn get(&self, agent: &StreamId, version: u64) -> Option<Arc<Map<String, Value>>> {
+    /// What is known of the agent's configuration of this number.
+    pub(crate) fn get(&self, agent: &StreamId, version: u64) -> Option<PastConfig> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = kept.iter().position(|(of, number, _)| (of, *number) == (agent, version))?;
         let found = kept.remove(place)?;
-        let config = Arc::clone(&found.2);
+        let config = found.2.clone();
         kept.push_front(found);
         Some(config)
     }
 
     /// Keeps a configuration, in the place of the one that was asked for least recently.
-    pub(crate) fn put(&self, agent: StreamId, version: u64, config: &Arc<Map<String, Value>>) {
+    pub(crate) fn put(&self, agent: StreamId, version: u64, config: PastConfig) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(of, number, _)| (of, *number) != (&agent, version));
-        kept.push_front((agent, version, Arc::clone(config)));
+        kept.push_front((agent, version, config));
         kept.truncate(KEPT_MAX);
     }
 }
@@ -44,14 +50,14 @@ mod tests {
     fn the_ones_that_were_asked_for_last_are_kept() {
         let agent: StreamId = "dev/agent/a".parse().unwrap();
         let kept = PastConfigs::default();
-        let config = Arc::default();
         for version in 1..=KEPT_MAX as u64 {
-            kept.put(agent.clone(), version, &config);
+            kept.put(agent.clone(), version, PastConfig::Found(Arc::default()));
         }
         assert!(kept.get(&agent, 1).is_some());
-        kept.put(agent.clone(), 100, &config);
+        kept.put(agent.clone(), 100, PastConfig::Gone);
         let found = [1, 2, 3, 100].map(|version| kept.get(&agent, version).is_some());
         assert_eq!(found, [true, false, true, true]);
+        assert_eq!(kept.get(&agent, 100), Some(PastConfig::Gone));
         assert!(kept.get(&"dev/agent/b".parse().unwrap(), 1).is_none());
     }
 }

@@ -20,6 +20,7 @@ use super::answer::Answer;
 use super::{resolve, streams};
 use crate::App;
 use crate::answered::Answered;
+use crate::app::past_configs::PastConfig;
 use crate::problem::{Code, Problem};
 
 /// A configuration of an agent.
@@ -83,16 +84,20 @@ async fn of_task<T>(
     if let Some(config) = known.state.config_of(version) {
         return Ok(Some(read(config)));
     }
-    if let Some(config) = app.past_configs.get(&stream, version) {
-        return Ok(Some(read(&config)));
-    }
-    let Some(config) = numbered(app, workspace, agent_id, version).await?.map(Arc::new) else {
+    let past = if let Some(known) = app.past_configs.get(&stream, version) {
+        known
+    } else {
+        let found = numbered(app, workspace, agent_id, version).await?;
+        let past = found.map_or(PastConfig::Gone, |config| PastConfig::Found(Arc::new(config)));
+        app.past_configs.put(stream, version, past.clone());
+        past
+    };
+    let PastConfig::Found(config) = past else {
         tracing::error!(
             agent.id = %agent_id, version, "the log does not hold the configuration of a task's agent"
         );
         return Ok(None);
     };
-    app.past_configs.put(stream, version, &config);
     Ok(Some(read(&config)))
 }
 
