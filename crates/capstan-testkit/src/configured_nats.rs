@@ -13,13 +13,14 @@ use crate::eventually::eventually;
 /// The template of an operator.
 const TEMPLATE: &str = include_str!("../../../docs/operations/nats-permissions.conf");
 /// The variables of the template.
-const PASSWORDS: [(&str, &str); 6] = [
+const PASSWORDS: [(&str, &str); 7] = [
     ("CAPSTAN_NATS_PASSWORD", "word-a"),
     ("DEV_PRODUCER_NATS_PASSWORD", "word-b"),
     ("DEV_READER_NATS_PASSWORD", "word-c"),
     ("DEV_ADMIN_NATS_PASSWORD", "word-d"),
     ("DEV_WORKER_NATS_PASSWORD", "word-e"),
     ("OPERATOR_NATS_PASSWORD", "word-f"),
+    ("ARCHIVER_NATS_PASSWORD", "word-g"),
 ];
 
 /// A nats-server with JetStream on a free loopback port; killed when dropped.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions};
+use capstan_eventlog::{EventLog as _, JetStreamConfig, JetStreamLog};
 use capstan_testkit::configured_nats::ConfiguredNats;
 use capstan_testkit::eventually::eventually;
 use futures_util::StreamExt;
@@ -93,7 +94,7 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
     for (name, client, published, subscribed) in [
         ("dev-producer", &producer, &written[..], &others[..]),
         ("dev-reader", &reader, &written[..], &others[..]),
-        ("operator", &operator, &written[..2], &others[..]),
+        ("operator", &operator, &written[..], &others[..]),
         ("capstan", &capstan, &[purge][..], &[][..]),
     ] {
         for subject in published {
@@ -114,8 +115,19 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
         }
     }
     assert_eq!(api.head().await, log_end, "somebody wrote to the log");
-    // Everything before the first message: nothing.
-    let purged = operator.request(purge, json!({ "seq": 1 }).to_string().into()).await.unwrap();
+    // Who archives opens the log as Capstan does, appends, and purges: here everything before the first message, which is nothing.
+    let archiver = JetStreamLog::connect(JetStreamConfig::new(nats.url("archiver", "word-g"))).await.unwrap();
+    assert_eq!(archiver.head().await.unwrap(), log_end);
+    let archiver = user(&nats, "archiver", "word-g").await;
+    let mut expecting = async_nats::HeaderMap::new();
+    expecting.insert("Nats-Expected-Last-Sequence", "0");
+    let appended = archiver
+        .request_with_headers("capstan.evt.dev.task.x".to_owned(), expecting, "{}".into())
+        .await
+        .unwrap();
+    let appended: Value = serde_json::from_slice(&appended.payload).unwrap();
+    assert_eq!(appended["error"]["err_code"], 10071, "it may append, but not to this place: {appended}");
+    let purged = archiver.request(purge, json!({ "seq": 1 }).to_string().into()).await.unwrap();
     let purged: Value = serde_json::from_slice(&purged.payload).unwrap();
     assert_eq!((&purged["success"], &purged["purged"]), (&json!(true), &json!(0)), "{purged}");
 }
