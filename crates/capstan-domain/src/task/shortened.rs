@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use crate::text::cut;
-
 /// Longest result of a subtask, as JSON, and longest error that its parent keeps, in bytes.
 pub(super) const RESULT_BYTES_MAX: usize = 32 << 10;
 
@@ -21,7 +19,7 @@ pub(super) fn shortened_value(value: &Value, bytes_max: usize) -> Value {
     if json.len() <= bytes_max {
         return value.clone();
     }
-    Value::String(shortened(value.as_str().unwrap_or(&json), bytes_max))
+    Value::String(shortened_as_json(value.as_str().unwrap_or(&json), bytes_max))
 }
 
 /// A text that is at most about `bytes_max` bytes as JSON, with a note when it was cut: a character that JSON escapes takes up
@@ -32,7 +30,10 @@ pub(super) fn shortened_as_json(text: &str, bytes_max: usize) -> String {
         bytes += escaped_bytes(*character);
         bytes > bytes_max
     });
-    end.map_or_else(|| text.to_owned(), |(end, _)| noted(&text[..end], text))
+    end.map_or_else(
+        || text.to_owned(),
+        |(end, _)| format!("{} … (cut, {} bytes in all)", &text[..end], text.len()),
+    )
 }
 
 /// Bytes of a character in a JSON text.
@@ -42,18 +43,6 @@ fn escaped_bytes(character: char) -> usize {
         control if control < ' ' => 6,
         other => other.len_utf8(),
     }
-}
-
-fn noted(kept: &str, whole: &str) -> String {
-    format!("{kept} … (cut, {} bytes in all)", whole.len())
-}
-
-/// A text with a note when it was cut.
-pub(super) fn shortened(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    noted(cut(text, bytes_max), text)
 }
 
 #[cfg(test)]

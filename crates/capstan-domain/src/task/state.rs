@@ -14,7 +14,7 @@ use crate::task::event::{
     BlockerKind, BudgetScope, Opening, OutputStatus, RunRequested, Subtask, TaskAccepted, TaskPayloadSet,
 };
 use crate::task::rejection::Rejection;
-use crate::task::shortened::{RESULT_BYTES_MAX, short_result, shortened};
+use crate::task::shortened::{RESULT_BYTES_MAX, short_result, shortened_as_json};
 use crate::task::spending::Spending;
 use crate::task::transitions::TaskState;
 
@@ -136,7 +136,7 @@ impl Task {
         self.tool_calls.task_ended();
         self.children.task_ended();
         if self.has_parent() {
-            self.report.error = error.map(|error| shortened(error, RESULT_BYTES_MAX));
+            self.report.error = error.map(|error| shortened_as_json(error, RESULT_BYTES_MAX));
         }
     }
 

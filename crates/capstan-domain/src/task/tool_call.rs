@@ -24,13 +24,13 @@ use crate::task::event::{
     ToolExecutionStarted, ToolExecutor, ToolOutcome, ToolPermission,
 };
 use crate::task::rejection::Rejection;
+use crate::task::shortened::shortened_as_json;
 use crate::task::state::{Live, Task, ToolCall, ToolCallState};
 use crate::task::steps::tool_call::agent_text;
 pub use crate::task::steps::tool_call::{CallDecision, decide_call};
 use crate::task::steps::{blocker, input};
 use crate::task::tool_call::summary::Shown;
 use crate::task::transitions::TaskState;
-use crate::text::cut;
 use crate::workspace::settings::ApprovalPolicy;
 
 mod email;
@@ -40,7 +40,7 @@ mod summary;
 pub const TRIES_MAX: u32 = 5;
 /// The longest arguments of a call, in bytes of JSON.
 const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
-/// The longest text kept of what a tool wrote, in bytes.
+/// The longest text kept of what a tool wrote, in bytes of JSON.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of a tool, in bytes.
 const TOOL_BYTES_MAX: usize = 256;
@@ -235,7 +235,9 @@ pub(super) fn end(task: &Task, command: &EndToolCall, at: DateTime<Utc>) -> Resu
             state: "not claimed by this try".into(),
         });
     }
-    let kept = |text: &str| cut(text, TEXT_BYTES_MAX).to_owned();
+    // As JSON, for it must fit into one message of the log, twice, whatever characters the tool writes: what was executed is
+    // always recorded.
+    let kept = |text: &str| shortened_as_json(text, TEXT_BYTES_MAX);
     let ended = ToolExecutionEnded {
         tool_call_id: command.tool_call_id,
         outcome: command.outcome,

@@ -8,7 +8,7 @@ use crate::canonical;
 use crate::id::{InputId, TaskId};
 use crate::task::command::{FireWatch, PublishSourceEvent};
 use crate::task::event::{Event, INTEGRATIONS, InputSource, SourceWatch, WatchFired};
-use crate::task::shortened::shortened;
+use crate::task::shortened::shortened_as_json;
 use crate::task::state::Task;
 use crate::task::steps::input;
 use crate::text::non_blank;
@@ -90,7 +90,7 @@ pub(super) fn fire(task: &Task, command: &FireWatch, fingerprint: &str, at: Date
 fn news(watch: &SourceWatch, items: &[Value]) -> String {
     let mut text = format!("News from {}:", watch.integration);
     for item in items.iter().take(ITEMS_MAX) {
-        text.push_str(&format!("\n- {}", shortened(&text_of(item), ITEM_BYTES_MAX)));
+        text.push_str(&format!("\n- {}", shortened_as_json(&text_of(item), ITEM_BYTES_MAX)));
     }
     if items.len() > ITEMS_MAX {
         text.push_str(&format!("\n- and {} more", items.len() - ITEMS_MAX));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::TaskId;
 use crate::task::event::{Join, JoinWait, Subtask, SubtaskEnded, SubtasksSpawned};
-use crate::task::shortened::{shortened, shortened_value};
+use crate::task::shortened::{shortened_as_json, shortened_value};
 use crate::task::transitions::TaskState;
 
 /// Longest result and error of a subtask that its parent's agent receives, in bytes each.
@@ -156,7 +156,7 @@ impl Children {
 fn kept(e: &SubtaskEnded, bytes_max: usize) -> SubtaskEnded {
     SubtaskEnded {
         result: e.result.as_ref().map(|result| shortened_value(result, bytes_max)),
-        error: e.error.as_deref().map(|error| shortened(error, bytes_max)),
+        error: e.error.as_deref().map(|error| shortened_as_json(error, bytes_max)),
         ..e.clone()
     }
 }

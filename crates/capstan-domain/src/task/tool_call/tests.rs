@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::Requested;
 use crate::policy::RunPolicy;
+use crate::stored::json_bytes;
 use crate::task::TaskDecider;
 use crate::task::command::{CheckToolCall, Command};
 use crate::task::event::RunCause;
@@ -365,11 +366,25 @@ fn an_email_that_was_sent_is_an_output() {
 
 #[test]
 fn of_long_texts_the_beginning_is_kept() {
-    let long = ended(1, ToolOutcome::Ok, &"ä".repeat(TEXT_BYTES_MAX));
-    approved().and(starting(1, 31)).when(ending(long)).then_with(|events, _| {
-        let Event::ToolExecutionEnded(ended) = &events[0] else { panic!("ended first") };
-        assert_eq!(ended.stdout.len(), TEXT_BYTES_MAX);
-    });
+    for unit in ["ä", "\n", "\u{1}"] {
+        let long = unit.repeat(TEXT_BYTES_MAX);
+        let report = EndToolCall {
+            stderr: long.clone(),
+            error: Some(long.clone()),
+            ..ended(1, ToolOutcome::Ok, &long)
+        };
+        approved().and(starting(1, 31)).when(ending(report)).then_with(|events, _| {
+            let Event::ToolExecutionEnded(ended) = &events[0] else { panic!("ended first") };
+            let bytes = json_bytes(&ended.stdout);
+            assert!((TEXT_BYTES_MAX - 8..TEXT_BYTES_MAX + 64).contains(&bytes), "{bytes} bytes of {unit:?}");
+            // Twice each, and still far below what one message of the log may have.
+            let told = events.iter().find_map(|event| match event {
+                Event::InputAccepted(told) => Some(json_bytes(&told.message)),
+                _ => None,
+            });
+            assert!(told.unwrap() <= 3 * TEXT_BYTES_MAX + 1024, "{told:?}");
+        });
+    }
 }
 
 #[test]
