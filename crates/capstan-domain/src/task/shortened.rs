@@ -8,6 +8,9 @@ pub(super) const RESULT_BYTES_MAX: usize = 32 << 10;
 /// Longest error of an attempt or a task that is kept, in bytes of JSON.
 pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
 
+/// Longest text that is kept of what a tool wrote, and of what was said with the approval of its call, in bytes of JSON.
+pub(super) const TEXT_BYTES_MAX: usize = 64 << 10;
+
 /// A result as its parent keeps it: a long one is cut, and then is a text.
 pub(super) fn short_result(result: &Value) -> Value {
     shortened_value(result, RESULT_BYTES_MAX)

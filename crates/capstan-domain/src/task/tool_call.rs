@@ -24,7 +24,7 @@ use crate::task::event::{
     ToolExecutionStarted, ToolExecutor, ToolOutcome, ToolPermission,
 };
 use crate::task::rejection::Rejection;
-use crate::task::shortened::shortened_as_json;
+use crate::task::shortened::{TEXT_BYTES_MAX, shortened_as_json};
 use crate::task::state::{Live, Task, ToolCall, ToolCallState};
 use crate::task::steps::tool_call::agent_text;
 pub use crate::task::steps::tool_call::{CallDecision, decide_call};
@@ -40,8 +40,6 @@ mod summary;
 pub const TRIES_MAX: u32 = 5;
 /// The longest arguments of a call, in bytes of JSON.
 const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
-/// The longest text kept of what a tool wrote, in bytes of JSON.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of a tool, in bytes.
 const TOOL_BYTES_MAX: usize = 256;
 /// The policy `ask` under which the configuration of the agent says which tools need no approval.
@@ -252,7 +250,7 @@ pub(super) fn end(task: &Task, command: &EndToolCall, at: DateTime<Utc>) -> Resu
         let output_id = OutputId::of_tool_call(task.id(), command.tool_call_id);
         events.extend(email::output(&call.deferred, output_id, &ended));
     }
-    let message = agent_text::executed(&call.deferred, &ended);
+    let message = agent_text::executed(call, &ended);
     events.push(Event::ToolExecutionEnded(ended));
     // A task that ended meanwhile is not opened by what was left to report.
     if !task.state.is_terminal() {

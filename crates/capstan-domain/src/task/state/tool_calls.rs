@@ -10,6 +10,7 @@ use crate::id::{ToolCallId, WorkerId};
 use crate::task::event::{
     ToolCallAllowed, ToolCallDecided, ToolCallDeferred, ToolExecutionStarted, ToolExecutor, ToolPermission,
 };
+use crate::task::shortened::{TEXT_BYTES_MAX, shortened_as_json};
 
 /// Minutes for which a rejection without a reason refuses the same call again.
 const REJECTED_MINUTES: i64 = 10;
@@ -26,6 +27,9 @@ pub struct ToolCall {
     pub deferred: ToolCallDeferred,
     /// Its state.
     pub state: ToolCallState,
+    /// What the person who approved it wrote, for the agent to read with the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 /// The state of a deferred call.
@@ -86,7 +90,10 @@ impl ToolCalls {
     pub(in crate::task) fn deferred(&mut self, e: &ToolCallDeferred) {
         // One call is asked about at a time: an older pending one lost its question.
         self.0.retain(|_, call| call.state != ToolCallState::Pending && !call.is_forgotten(e.at));
-        self.0.insert(e.tool_call_id, ToolCall { deferred: e.clone(), state: ToolCallState::Pending });
+        self.0.insert(
+            e.tool_call_id,
+            ToolCall { deferred: e.clone(), state: ToolCallState::Pending, said: None },
+        );
     }
 
     pub(in crate::task) fn allowed(&mut self, e: &ToolCallAllowed) {
@@ -110,6 +117,9 @@ impl ToolCalls {
                 (true, None) => ToolCallState::PreApproved { at: e.at },
                 (true, Some(executor)) => ToolCallState::Approved { executor },
             };
+            if e.approved && e.executor.is_some() {
+                call.said = e.reason.as_deref().map(|said| shortened_as_json(said, TEXT_BYTES_MAX));
+            }
             if e.executor.is_none() {
                 // From now on it is only compared with what the agent asks for, by name and fingerprint.
                 call.deferred = ToolCallDeferred {

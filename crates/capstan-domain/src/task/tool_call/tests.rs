@@ -283,6 +283,15 @@ fn the_result_reaches_the_live_attempt_or_resumes_the_session() {
 }
 
 #[test]
+fn what_was_said_with_the_approval_reaches_the_agent_with_the_result() {
+    let approved = decided(kept(Some(ToolExecutor::Http)), "approve", "Copy Bob next time.", 30);
+    approved.and(starting(1, 31)).when(ending(ended(1, ToolOutcome::Ok, "done"))).then_with(|_, state| {
+        let told = &state.as_ref().unwrap().pending_inputs().next().unwrap().message;
+        assert!(told.contains("done") && told.ends_with("Copy Bob next time."), "{told}");
+    });
+}
+
+#[test]
 fn only_the_claimed_try_reports_and_only_once() {
     let claimed = || approved().and(starting(1, 31));
     let stale = |no: &Rejection| matches!(no, Rejection::IllegalTransition { .. });

@@ -1,6 +1,7 @@
 //! Messages to the agent about its call.
 
 use crate::task::event::{ToolCallDeferred, ToolExecutionEnded, ToolOutcome};
+use crate::task::state::ToolCall;
 
 pub(in crate::task) fn to_repeat(call: &ToolCallDeferred, said: Option<&str>) -> String {
     let said = said.map(|said| format!("\n\n{said}")).unwrap_or_default();
@@ -23,7 +24,8 @@ pub(in crate::task) fn to_revise(call: &ToolCallDeferred, said: &str) -> String 
     )
 }
 
-pub(in crate::task) fn executed(call: &ToolCallDeferred, ended: &ToolExecutionEnded) -> String {
+pub(in crate::task) fn executed(call: &ToolCall, ended: &ToolExecutionEnded) -> String {
+    let ToolCall { deferred: call, said, .. } = call;
     let tool = &call.tool;
     let mut text = match ended.outcome {
         ToolOutcome::Ok => {
@@ -46,6 +48,7 @@ pub(in crate::task) fn executed(call: &ToolCallDeferred, ended: &ToolExecutionEn
         ("Output", Some(ended.stdout.as_str())),
         ("Messages", Some(ended.stderr.as_str())),
         ("Error", ended.error.as_deref()),
+        ("Said with the approval", said.as_deref()),
     ] {
         if let Some(part) = part.map(str::trim).filter(|part| !part.is_empty()) {
             text.extend(["\n\n", name, ":\n", part]);
