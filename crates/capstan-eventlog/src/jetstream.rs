@@ -155,10 +155,11 @@ impl JetStreamLog {
         Ok(streams::set_fingerprint_key(&self.gets_connection, &self.topology.events_stream(), key).await?)
     }
 
-    /// Removes the beginning of the log up to this number, once it is declared as archived and carried forward.
+    /// Removes the beginning of the log up to this number, once it is declared as archived and carried forward. What was declared
+    /// before is removed too: an archive may be repeated after an interruption, and two may run at once.
     pub async fn archive(&self, through: u64) -> Result<(), ConnectError> {
-        let archived = Archived { through, carried_through: through };
-        streams::archive(&self.gets_connection, &self.topology.events_stream(), archived).await?;
+        let archived =
+            streams::archive(&self.gets_connection, &self.topology.events_stream(), through).await?;
         *self.known_archive() = archived;
         Ok(())
     }

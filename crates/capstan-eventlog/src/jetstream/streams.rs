@@ -60,6 +60,16 @@ pub enum StreamError {
         /// The stream's name.
         stream: String,
     },
+    /// Its beginning is not there, and not all of it was carried forward.
+    #[error(
+        "archive stream {stream}: its messages up to {through} were removed by hand, not carried forward"
+    )]
+    NotCarried {
+        /// The stream's name.
+        stream: String,
+        /// Number of the last of them.
+        through: u64,
+    },
     /// Creating or looking at it failed.
     #[error("open stream {stream}")]
     Request {
@@ -187,19 +197,39 @@ pub(crate) async fn set_fingerprint_key(
     set_metadata(connection, stream, &[(FINGERPRINT_KEY_KEY, key.to_text())]).await
 }
 
-/// Declares what of the beginning of a stream is archived, and removes that.
+/// Declares the beginning of a stream up to this number as archived and carried forward, and removes it; as far as more is
+/// declared, that much. Says what is archived then.
 pub(crate) async fn archive(
     connection: &Connection,
     stream: &str,
-    Archived { through, carried_through }: Archived,
-) -> Result<(), StreamError> {
+    mut through: u64,
+) -> Result<Archived, StreamError> {
     let failed = |source| StreamError::Request { stream: stream.to_owned(), source: Box::new(source) };
-    // First declared: readers take a beginning that is missing without it for lost.
-    let numbers = [(ARCHIVED_KEY, through.to_string()), (CARRIED_KEY, carried_through.to_string())];
-    set_metadata(connection, stream, &numbers).await?;
-    let purge = json!({ "seq": through.saturating_add(1) });
-    let purged: Result<Value, _> = connection.call(&format!("STREAM.PURGE.{stream}"), &purge).await;
-    purged.map(|_| ()).map_err(failed)
+    let mut known = status(connection, stream).await.map_err(failed)?;
+    let removed = known.archived.through.max(known.first.saturating_sub(1));
+    if removed > known.archived.carried_through {
+        return Err(StreamError::NotCarried { stream: stream.to_owned(), through: removed });
+    }
+    loop {
+        through = through.max(known.archived.through);
+        // First declared: readers take a beginning that is missing without it for lost.
+        if through > known.archived.through {
+            let number = through.to_string();
+            set_metadata(connection, stream, &[(ARCHIVED_KEY, number.clone()), (CARRIED_KEY, number)])
+                .await?;
+        }
+        if known.first <= through {
+            let purge = json!({ "seq": through.saturating_add(1) });
+            let purged: Result<Value, _> = connection.call(&format!("STREAM.PURGE.{stream}"), &purge).await;
+            purged.map_err(failed)?;
+        }
+        // The server compares nothing: of two that archive at once, one may have declared less than the other removed.
+        known = status(connection, stream).await.map_err(failed)?;
+        through = through.max(known.first.saturating_sub(1));
+        if known.archived.through >= through {
+            return Ok(known.archived);
+        }
+    }
 }
 
 async fn set_metadata(

@@ -240,6 +240,40 @@ async fn an_archived_beginning_is_declared_and_removed() {
 }
 
 #[tokio::test]
+async fn an_archive_never_takes_back_what_another_declared_and_removes_what_that_did_not() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    for text in ["a", "b", "c", "d"] {
+        writer.write(&log, text).await;
+    }
+    let client = server.client().await;
+    let declare = async |archived: &str, carried: &str| {
+        let mut config = api(&client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await["config"].clone();
+        config["metadata"]["archived_through"] = json!(archived);
+        config["metadata"]["carried_through"] = json!(carried);
+        let answer = api(&client, "STREAM.UPDATE.CAPSTAN_EVENTS", &config).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    };
+    // Another archive was killed before it removed what it had declared.
+    declare("3", "3").await;
+    log.archive(2).await.unwrap();
+    let archived = Archived { through: 3, carried_through: 3 };
+    for log in [&log, &server.log().await] {
+        assert_eq!(log.archived(), archived);
+        let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+        assert_eq!(notes(&read_to(&mut tail, 4).await), ["d"]);
+    }
+    let first = api(&client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await["state"]["first_seq"].clone();
+    assert_eq!(first, 4);
+    // Streams that were not carried forward stay looked for.
+    writer.write(&log, "e").await;
+    declare("3", "1").await;
+    assert!(log.archive(4).await.is_err());
+    assert_eq!(server.log().await.archived(), Archived { through: 3, carried_through: 1 });
+}
+
+#[tokio::test]
 async fn a_log_that_lost_a_commit_inside_is_not_followed_beyond() {
     let server = Server::start("100ms").await;
     let log = server.log().await;
