@@ -59,8 +59,14 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             && let Some(last) = commits.iter().rfind(|recorded| recorded.commit.carries_forward())
         {
             let carried = last.commit.carried().map_err(|source| UnreadableCommit::at(last, source))?;
-            if carried.is_some_and(|carried| carried.older.knows(command)) {
-                return Err(DispatchError::KeyArchived);
+            if let Some(carried) = carried {
+                // Newer than what is known of the stream: the command may have been applied in between.
+                if let Remembered::Applied(applied) = carried.keys.look(command) {
+                    return Ok(Some(applied.clone()));
+                }
+                if carried.older.knows(command) {
+                    return Err(DispatchError::KeyArchived);
+                }
             }
         }
         let found = found.and_then(|place| commits.into_iter().nth(place));

@@ -519,6 +519,13 @@ async fn a_key_of_which_only_a_digest_is_left_is_not_applied_again() {
         assert!(!new.duplicate);
     }
     assert_eq!(held(&tills(&log), &till("a")).await, 41);
+    // Whoever knows less of the stream than the commit that carries it, and takes the key for one that left.
+    for key in 25..=70 {
+        warm.execute(&till("c"), &Ask::Take(1), &keyed(key, "one")).await.unwrap();
+    }
+    let other = warm.refresh(&till("c")).await.unwrap();
+    let found = tills(&log).applied(&till("a"), &other, CommitId(Uuid::from_u128(26))).await.unwrap();
+    assert_eq!(found.map(|applied| applied.version), Some(26));
 }
 
 #[tokio::test]
