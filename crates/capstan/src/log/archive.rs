@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use capstan_contract::TaskCodec;
 use capstan_contract::catalogue::{AgentCodec, BUDGET_WARNED, USAGE_RECORDED};
+use capstan_domain::agent;
 use capstan_domain::task::State;
 use capstan_domain::task::event::{BudgetScope, Event};
 use capstan_envelope::{
@@ -67,6 +68,8 @@ struct Seen {
     last_fact: u64,
     /// The last one that carries it forward; 0 for none.
     carried: u64,
+    /// Of an agent: number of the first configuration that is known from the commit that carries it on.
+    config_version: u64,
     keys: KeysSeen,
 }
 
@@ -74,6 +77,8 @@ struct Seen {
 struct Open {
     stream: StreamId,
     agent: StreamId,
+    /// Number of the configuration it was accepted with.
+    config_version: u64,
 }
 
 /// Archives at most what `through` says and what is older than `keep_days`. What is acknowledged is flushed after
@@ -89,6 +94,14 @@ pub(super) async fn archive(
     read_models.wait_for(head, ROWS_WAIT).await.context("wait for the read models")?;
     let parked = read_models.parked(1).await?;
     ensure!(parked.is_empty(), "archive the log: a stream is parked; see capstan dlq list");
+    let archived = log.archived();
+    ensure!(
+        !archived.forgets_streams(),
+        "archive the log: its commits up to {} were archived by hand, and only those up to {} carried forward; what else \
+         stood there would count as carried forward too",
+        archived.through,
+        archived.carried_through
+    );
     let open = open_tasks(read_models).await?;
     let kept_since = Utc::now() - TimeDelta::days(i64::from(keep_days));
     let kept_since = kept_since.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
@@ -108,8 +121,7 @@ pub(super) async fn archive(
         .await?;
     let (through, limit) = allowed(wanted, &content.streams, &open);
     if through <= log.archived().through {
-        output::line(&format!("nothing to archive: {limit}"))?;
-        return Ok(());
+        return nothing(log, &limit).await;
     }
     let mut count = 0;
     for tries in 0.. {
@@ -132,9 +144,7 @@ pub(super) async fn archive(
         let mut carries = futures_util::stream::iter(carries).buffer_unordered(AT_ONCE);
         while carries.try_next().await?.is_some() {}
         drop(carries);
-        let end = log.head().await?;
-        read_models.wait_for(end, ROWS_WAIT).await.context("wait for the read models")?;
-        content.read(log, end, |_, _| ()).await?;
+        content.read_on(log, read_models).await?;
     }
     // The rows would otherwise stand before the beginning of the log after a crash of Postgres.
     read_models.flush().await.context("flush the read models")?;
@@ -143,8 +153,25 @@ pub(super) async fn archive(
         tracing::info!(seconds = flushed_after.as_secs_f64(), "waiting until the log is flushed");
         tokio::time::sleep(flushed_after).await;
     }
+    // Agents changed since the first look, and tasks were accepted. Less may be removed than is carried forward.
+    content.read_on(log, read_models).await?;
+    let open = open_tasks(read_models).await?;
+    let lower = keeping_configurations(through, &content.streams, &open);
+    let (through, limit) = lower.unwrap_or((through, limit));
+    if through <= log.archived().through {
+        return nothing(log, &limit).await;
+    }
     log.archive(through).await.context("archive the log")?;
     output::line(&format!("{count} streams carried forward; the log begins after {through} ({limit})"))
+}
+
+/// Says why nothing is archived, once what an interrupted archive declared is removed.
+async fn nothing(log: &JetStreamLog, limit: &str) -> anyhow::Result<()> {
+    let through = log.archived().through;
+    if through > 0 {
+        log.archive(through).await.context("remove what is archived")?;
+    }
+    output::line(&format!("nothing to archive: {limit}"))
 }
 
 /// The time after which an acknowledged commit is flushed.
@@ -167,7 +194,8 @@ async fn open_tasks(read_models: &ReadModels) -> anyhow::Result<Vec<Open>> {
             let Some(task) = state else { continue };
             let agent_id = task.accepted.agent_id.to_string();
             let agent = StreamId::new(row.stream.workspace().clone(), AgentCodec::CATEGORY, &agent_id)?;
-            open.push(Open { stream: row.stream, agent });
+            let config_version = task.accepted.agent_config_version;
+            open.push(Open { stream: row.stream, agent, config_version });
         }
     }
     Ok(open)
@@ -202,6 +230,13 @@ impl Content {
         Ok(())
     }
 
+    /// Reads on to where the log ends now, once the rows stand there.
+    async fn read_on(&mut self, log: &JetStreamLog, read_models: &ReadModels) -> anyhow::Result<()> {
+        let end = log.head().await?;
+        read_models.wait_for(end, ROWS_WAIT).await.context("wait for the read models")?;
+        self.read(log, end, |_, _| ()).await
+    }
+
     fn take(&mut self, number: u64, commit: &Commit) -> anyhow::Result<()> {
         self.note_spending(number, commit)?;
         let carried = commit.carried()?;
@@ -209,7 +244,11 @@ impl Content {
         let holds = |account: &CarriedAccount| {
             account.holds(self.spent.get(&commit.stream).copied().unwrap_or_default())
         };
-        let holds = carried.as_ref().map(|carried| carried.spent.as_ref().is_none_or(holds));
+        let is_unspent = !self.spent.contains_key(&commit.stream);
+        let holds = carried.as_ref().map(|carried| carried.spent.as_ref().map_or(is_unspent, holds));
+        let is_agent = commit.stream.category() == AgentCodec::CATEGORY;
+        let agent =
+            carried.filter(|_| is_agent).map(|carried| carried.state::<agent::State>()).transpose()?;
         let seen = self
             .streams
             .entry(commit.stream.clone())
@@ -219,6 +258,10 @@ impl Content {
             None => seen.last_fact = number,
             Some(true) => seen.carried = number,
             Some(false) => {}
+        }
+        if let Some(agent) = agent {
+            // Of one that is deleted it has none.
+            seen.config_version = agent.config_version + u64::from(agent.profile.is_none());
         }
         Ok(())
     }
@@ -260,7 +303,7 @@ fn allowed(wanted: u64, streams: &HashMap<StreamId, Seen>, open: &[Open]) -> (u6
             (through, limit) = (first.saturating_sub(1), reason());
         }
     };
-    for Open { stream, agent } in open {
+    for Open { stream, agent, .. } in open {
         let Some(task) = streams.get(stream) else { continue };
         keep(task.first, &|| format!("{stream} is not over"));
         // The stream of an agent keeps every configuration it had; only the last one is carried forward.
@@ -269,6 +312,26 @@ fn allowed(wanted: u64, streams: &HashMap<StreamId, Seen>, open: &[Open]) -> (u6
         }
     }
     (through, limit)
+}
+
+/// The last commit that may be removed, with the reason, when that is less than `through`: an open task needs a configuration
+/// that an agent had before it was carried forward.
+fn keeping_configurations(
+    through: u64,
+    streams: &HashMap<StreamId, Seen>,
+    open: &[Open],
+) -> Option<(u64, String)> {
+    let needed = open.iter().filter_map(|task| {
+        let agent = streams.get(&task.agent)?;
+        let is_lost = agent.first <= through && task.config_version < agent.config_version;
+        is_lost.then_some((agent.first, task))
+    });
+    let (first, task) = needed.min_by_key(|(first, _)| *first)?;
+    let Open { stream, agent, .. } = task;
+    Some((
+        first.saturating_sub(1),
+        format!("{stream} was accepted meanwhile with an earlier configuration of {agent}; archive again"),
+    ))
 }
 
 /// Appends the commit that carries a stream forward. `keys` are those of its commits up to `read`.
@@ -333,6 +396,8 @@ async fn carry_forward(
 
 #[cfg(test)]
 mod tests {
+    use capstan_envelope::{AppliedKeys, Carried, CommitHash, EventRecord, OlderKeys};
+
     use super::*;
 
     fn stream(name: &str) -> StreamId {
@@ -349,13 +414,84 @@ mod tests {
             (stream("dev/task/2"), seen(70, 71)),
         ]
         .into();
-        let open = |task: &str, agent: &str| Open { stream: stream(task), agent: stream(agent) };
+        let open =
+            |task: &str, agent: &str| Open { stream: stream(task), agent: stream(agent), config_version: 1 };
         assert_eq!(allowed(90, &streams, &[]).0, 90);
         assert_eq!(allowed(90, &streams, &[open("dev/task/2", "dev/agent/b")]).0, 69);
         assert_eq!(allowed(40, &streams, &[open("dev/task/2", "dev/agent/b")]).0, 40);
         assert_eq!(allowed(90, &streams, &[open("dev/task/2", "dev/agent/a")]).0, 69);
         let (through, reason) = allowed(90, &streams, &[open("dev/task/1", "dev/agent/a")]);
         assert!(through == 4 && reason.contains("earlier configuration"), "{through} {reason}");
+    }
+
+    fn commit(stream_name: &str, events: Vec<EventRecord>) -> Commit {
+        Commit {
+            commit_id: CommitId(Uuid::nil()),
+            stream: stream(stream_name),
+            version: 2,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata::new(COMMAND, Actor::System, Uuid::nil(), DateTime::UNIX_EPOCH),
+            events,
+        }
+    }
+
+    /// A commit that carries an agent forward whose configuration has this number; without one when it is deleted.
+    fn carries(agent: &str, config_version: u64, is_deleted: bool) -> Commit {
+        let profile = serde_json::json!({
+            "agent_id": Uuid::nil(), "workspace": "dev", "agent_key": "a", "name": "a", "config": {},
+            "created_at": "2026-03-02T09:20:11.513Z",
+        });
+        let profile = if is_deleted { serde_json::Value::Null } else { profile };
+        let state = serde_json::json!({ "profile": profile, "config_version": config_version });
+        let carried = Carried {
+            state: serde_json::value::to_raw_value(&state).unwrap(),
+            keys: AppliedKeys::default(),
+            older: OlderKeys::default(),
+            shown: None,
+            spent: None,
+        };
+        commit(agent, vec![carried.record().unwrap()])
+    }
+
+    #[test]
+    fn a_configuration_stays_that_was_replaced_before_its_agent_was_carried_forward() {
+        let mut content = Content::default();
+        content.take(5, &commit("dev/agent/a", Vec::new())).unwrap();
+        content.take(6, &commit("dev/agent/b", Vec::new())).unwrap();
+        // Both were at their first configuration when the open tasks were looked for.
+        content.take(100, &carries("dev/agent/a", 2, false)).unwrap();
+        content.take(101, &carries("dev/agent/b", 1, false)).unwrap();
+        content.take(102, &commit("dev/agent/b", Vec::new())).unwrap();
+        content.take(7, &commit("dev/agent/c", Vec::new())).unwrap();
+        content.take(103, &carries("dev/agent/c", 1, true)).unwrap();
+        let open = |agent: &str, config_version| Open {
+            stream: stream("dev/task/1"),
+            agent: stream(agent),
+            config_version,
+        };
+        let kept = |through, open: Open| keeping_configurations(through, &content.streams, &[open]);
+        let (through, reason) = kept(90, open("dev/agent/a", 1)).unwrap();
+        assert!(through == 4 && reason.contains("archive again"), "{through} {reason}");
+        assert_eq!(kept(4, open("dev/agent/a", 1)), None);
+        assert_eq!(kept(90, open("dev/agent/a", 2)), None);
+        // What changed later stays in the log.
+        assert_eq!(kept(90, open("dev/agent/b", 1)), None);
+        assert_eq!(kept(90, open("dev/agent/b", 2)), None);
+        assert_eq!(kept(90, open("dev/agent/c", 1)).unwrap().0, 6);
+    }
+
+    #[test]
+    fn an_agent_carried_without_its_account_is_carried_again_once_it_is_spent_on() {
+        let stream = "dev/agent/a".parse().unwrap();
+        let is_carried = |spent: Option<u64>| {
+            let mut content = Content::default();
+            content.take(5, &commit("dev/agent/a", Vec::new())).unwrap();
+            content.spent.extend(spent.map(|number| (StreamId::clone(&stream), number)));
+            content.take(100, &carries("dev/agent/a", 1, false)).unwrap();
+            content.waiting(90).is_empty()
+        };
+        assert!(is_carried(None) && !is_carried(Some(99)));
     }
 
     #[test]
