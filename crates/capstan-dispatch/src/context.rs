@@ -7,12 +7,22 @@ use capstan_eventlog::FingerprintKey;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+/// What gives the commit of a command its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitName {
+    /// The command's id, whatever it is: by it a repeat is known.
+    OfCommand,
+    /// The commit itself: nobody repeats the command, which has no id.
+    OfContent,
+}
+
 /// Caller, time and conditions of a command.
 #[derive(Clone, Debug)]
 pub struct CommandContext {
-    /// Identity of the command; becomes the commit's id. The same over every try. Nil for a command that nobody repeats: the
-    /// id follows from its commit.
+    /// Identity of the command. The same over every try.
     pub command_id: Uuid,
+    /// What gives the commit its id.
+    pub commit_name: CommitName,
     /// Wire name of the command, for example `cancel-task`.
     pub command: &'static str,
     /// Caller of the command.
@@ -37,6 +47,7 @@ impl CommandContext {
     pub fn new(command_id: Uuid, command: &'static str, actor: Actor, occurred_at: DateTime<Utc>) -> Self {
         Self {
             command_id,
+            commit_name: CommitName::OfCommand,
             command,
             actor,
             correlation_id: command_id,
@@ -55,8 +66,11 @@ impl CommandContext {
         occurred_at: DateTime<Utc>,
         expected_version: u64,
     ) -> Self {
-        let expected_version = Some(expected_version);
-        Self { expected_version, ..Self::new(Uuid::nil(), command, actor, occurred_at) }
+        Self {
+            commit_name: CommitName::OfContent,
+            expected_version: Some(expected_version),
+            ..Self::new(Uuid::nil(), command, actor, occurred_at)
+        }
     }
 
     /// This context with the fingerprint as it is stored, under the key of the log; itself when it has none.

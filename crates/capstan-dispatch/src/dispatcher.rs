@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::cache::{Cache, Growth, Slot};
 use crate::loading::{Cold, read_events};
 use crate::metric;
-use crate::{CommandContext, Decided, DispatchError, Loaded, ReadFailure};
+use crate::{CommandContext, CommitName, Decided, DispatchError, Loaded, ReadFailure};
 
 /// A decider whose commands can be executed from any task. Holds for every decider with plain data in it.
 pub trait Dispatchable:
@@ -247,7 +247,10 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             events: Vec::new(),
         };
         commit.events = C::encode(events, commit.facts())?;
-        Ok(if context.command_id.is_nil() { commit.named_by_content() } else { commit })
+        Ok(match context.commit_name {
+            CommitName::OfCommand => commit,
+            CommitName::OfContent => commit.named_by_content(),
+        })
     }
 
     /// Remembers what was just recorded, and answers with it.

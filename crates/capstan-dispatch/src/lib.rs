@@ -24,7 +24,7 @@ mod no_snapshots;
 mod together;
 
 pub use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
-pub use context::CommandContext;
+pub use context::{CommandContext, CommitName};
 pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};
 pub use error::{DispatchError, ReadFailure};

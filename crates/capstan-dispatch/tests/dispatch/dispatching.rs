@@ -243,6 +243,19 @@ async fn an_unkeyed_command_delivered_twice_is_recorded_once() {
 }
 
 #[tokio::test]
+async fn a_command_with_the_id_of_zeros_is_known_by_it() {
+    let log = MemoryLog::new();
+    let ours = tills(&log);
+    ours.execute(&till("a"), &Ask::Take(3), &keyed(0, "x")).await.unwrap();
+    ours.execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
+    for tills in [&ours, &tills(&log)] {
+        let again = tills.execute(&till("a"), &Ask::Take(3), &keyed(0, "x")).await.unwrap();
+        assert!(again.duplicate && !again.changed);
+        assert_eq!(again.loaded.state.held, 4);
+    }
+}
+
+#[tokio::test]
 async fn an_expected_version_is_held_against_the_log_not_the_memory() {
     let log = MemoryLog::new();
     let (ours, theirs) = (tills(&log), tills(&log));
