@@ -93,8 +93,10 @@ impl Decoded {
         let recorded = raw.decode()?;
         let Some(key) = task_key(&recorded.commit.stream) else { return Ok(Self::Other(recorded.into())) };
         let read = || {
+            // A state of a newer build may look malformed to this one: its codec tells them apart.
+            let events = TaskCodec::decode(&recorded.commit)?;
             let carried = recorded.commit.carried()?.map(|carried| carried.state::<State>()).transpose()?;
-            Ok::<_, CodecError>((TaskCodec::decode(&recorded.commit)?, carried))
+            Ok::<_, CodecError>((events, carried))
         };
         Ok(match read() {
             Ok((events, carried)) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
+use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec, decode_commit};
 use capstan_decider::fold;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::{Event, State, TaskDecider};
@@ -34,6 +34,8 @@ impl Process {
         now: DateTime<Utc>,
     ) -> Result<(), CodecError> {
         if let Some(carried) = recorded.commit.carried()? {
+            // A state of a newer build may look malformed to this one: its codec tells them apart.
+            decode_commit(&recorded.commit)?;
             return self.carried(recorded, &carried, now);
         }
         let stream = &recorded.commit.stream;

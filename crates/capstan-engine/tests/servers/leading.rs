@@ -17,6 +17,7 @@ use capstan_engine::EngineConfig;
 use capstan_envelope::Position;
 use capstan_testkit::eventually::eventually;
 use futures_util::StreamExt as _;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::office::{Office, demo, now};
@@ -133,11 +134,26 @@ async fn without_read_models_a_leader_begins_from_the_log_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_a_commit_of_a_newer_build_nobody_leads_and_the_obstacle_names_it() {
+    let named = "read event task-mended version 1 of category task: unknown to this build";
+    nobody_leads_at("task-mended", &json!({}), named).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_state_that_refers_to_a_default_of_a_newer_build_nobody_leads() {
+    let whole = include_str!("../../../../schemas/commits/carried-task-continued.json");
+    let stored: Value = serde_json::from_str(whole).unwrap();
+    let mut carried = stored["message"]["events"][0]["carried-forward"].clone();
+    carried["state"]["acceptance"]["accepted"]["policy"] = json!({ "base": 2 });
+    let unknown = "version 2 of the default of policies is unknown to this build";
+    nobody_leads_at("carried-forward", &carried, unknown).await;
+}
+
+/// A commit with this event, in which `named` is unknown, stops the leader, and the next one at its beginning.
+async fn nobody_leads_at(event: &str, data: &Value, named: &str) {
     let office = Office::open(EngineConfig::default()).await;
     let first = office.candidate_with(office.config.clone(), Arc::new(Away)).await;
     first.leads().await;
-    office.tell_named(&format!("dev/task/{}", Uuid::from_u128(7)), "task-mended").await;
-    let named = "read event task-mended version 1 of category task: unknown to this build";
+    office.tell_named(&format!("dev/task/{}", Uuid::from_u128(7)), event, data).await;
     let told = first.obstacle().await;
     assert!(told.contains(named) && told.contains("which a newer build wrote"), "{told}");
     assert!(!first.is_leading());

@@ -217,9 +217,9 @@ impl Office {
         self.record(name, |facts| C::encode(events, facts).unwrap()).await;
     }
 
-    /// Records an event with this name, which this build may not know.
-    pub(crate) async fn tell_named(&self, name: &str, event: &str) {
-        let data = serde_json::value::RawValue::from_string("{}".into()).unwrap();
+    /// Records an event with this name and these data, which this build may not know.
+    pub(crate) async fn tell_named(&self, name: &str, event: &str, data: &serde_json::Value) {
+        let data = serde_json::value::to_raw_value(data).unwrap();
         let event = EventRecord { name: event.into(), version: 1, data };
         self.record(name, |_| vec![event]).await;
     }
