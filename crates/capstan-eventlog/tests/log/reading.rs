@@ -274,6 +274,23 @@ async fn an_archive_never_takes_back_what_another_declared_and_removes_what_that
 }
 
 #[tokio::test]
+async fn archives_at_once_declare_what_they_removed() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    for number in 0..30 {
+        writer.write(&log, &number.to_string()).await;
+    }
+    // One that begins between two steps of another may be refused.
+    futures_util::future::join_all((1..30).map(|through| log.archive(through))).await;
+    let client = server.client().await;
+    let first = api(&client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await["state"]["first_seq"].clone();
+    let through = first.as_u64().unwrap() - 1;
+    assert!(through > 0);
+    assert_eq!(server.log().await.archived(), Archived { through, carried_through: through });
+}
+
+#[tokio::test]
 async fn a_log_that_lost_a_commit_inside_is_not_followed_beyond() {
     let server = Server::start("100ms").await;
     let log = server.log().await;
