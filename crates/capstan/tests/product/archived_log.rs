@@ -39,6 +39,19 @@ async fn rate_again(product: &Product, number: usize, is_answer_known: bool) -> 
     Ok(())
 }
 
+/// Writes into the metadata of the log what is archived, and up to which it was carried forward.
+async fn declare(product: &Product, through: u64, carried_through: u64) -> anyhow::Result<()> {
+    let bus = async_nats::connect(product.servers()?["nats_url"].as_str().unwrap_or_default()).await?;
+    let info = bus.request("$JS.API.STREAM.INFO.CAPSTAN_EVENTS", "{}".into()).await?;
+    let mut config = serde_json::from_slice::<Value>(&info.payload)?["config"].clone();
+    config["metadata"]["archived_through"] = json!(through.to_string());
+    config["metadata"]["carried_through"] = json!(carried_through.to_string());
+    let updated = bus.request("$JS.API.STREAM.UPDATE.CAPSTAN_EVENTS", config.to_string().into()).await?;
+    let updated: Value = serde_json::from_slice(&updated.payload)?;
+    ensure!(updated.get("error").is_none(), "{updated}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twice() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "true"]).await?;
@@ -150,5 +163,20 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     assert_eq!(hashes(&text(&copied.stdout)), hashes(&exported));
     let verified = capstan(&["log", "verify"], &environment).await?;
     ensure!(verified.status.success(), "{}", text(&verified.stderr));
+
+    // An archive that was killed between its last two steps is finished by the next one, though that finds nothing to do.
+    let begins_at = async || -> anyhow::Result<u64> {
+        let lines = log(&product, &["tail"]).await?;
+        let line: Value = serde_json::from_str(lines.lines().next().unwrap_or_default())?;
+        Ok(line["position"].as_str().unwrap_or_default().split('-').nth(1).unwrap_or_default().parse()?)
+    };
+    let first = begins_at().await?;
+    declare(&product, first + 1, first + 1).await?;
+    let nothing = log(&product, &["archive", "--through", "2", "--keep-days", "0"]).await?;
+    ensure!(nothing.contains("nothing to archive"), "{nothing}");
+    assert_eq!(begins_at().await?, first + 2);
+    declare(&product, first + 1, first).await?;
+    let refused = log(&product, &["archive", "--through", "1000000", "--keep-days", "0"]).await.unwrap_err();
+    ensure!(refused.to_string().contains("archived by hand"), "{refused}");
     Ok(())
 }
