@@ -301,6 +301,11 @@ impl Tracked {
         self.work().map_or(due, |work| work.after_pause(due))
     }
 
+    /// True from a failure until the pause after it has ended.
+    pub(super) fn is_paused(&self) -> bool {
+        self.work().is_some_and(Work::is_paused)
+    }
+
     /// Ends a pause: something about the task changed that is not recorded in it.
     pub(super) fn end_pause(&mut self) {
         if let Some(work) = &mut self.work {

@@ -17,6 +17,8 @@ impl Process {
             // Set again now, or by the outcome of what is under way.
             return self.tidy(key);
         }
+        // It is over.
+        tracked.end_pause();
         if tracked.has_retry()
             && let Some(order) = tracked.work_mut().begin_retry()
         {

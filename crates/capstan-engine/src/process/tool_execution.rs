@@ -89,14 +89,18 @@ impl ToolExecution {
         self.give_places(shared);
     }
 
-    /// Gives the place of a call back that is not claimed any more. Nothing about the task is under way.
+    /// Gives the place of a call back that is not claimed any more, or not now: its task is to be loaded again or pauses after
+    /// a failure, and asks again when it goes on. Nothing about the task is under way.
     pub(super) fn tidy(&mut self, key: &StreamKey, shared: &mut Shared) {
         if !self.places.knows(key) || matches!(self.work.get(key), Some(ToolWork::Calling { .. })) {
             return;
         }
         let facts = shared.tasks.facts(key);
         let step = facts.and_then(|facts| self.step(key, facts, Some(0), DateTime::<Utc>::MIN_UTC));
-        if !step.is_some_and(|(_, command)| is_claim(&command)) {
+        let is_held_up =
+            shared.tasks.get(key).is_none_or(|tracked| tracked.is_stale() || tracked.is_paused());
+        let keeps_others_waiting = is_held_up && self.places.holds(key);
+        if keeps_others_waiting || !step.is_some_and(|(_, command)| is_claim(&command)) {
             self.leave_place(key, shared);
         }
     }

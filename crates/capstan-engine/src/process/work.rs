@@ -61,6 +61,10 @@ impl Work {
         self.not_before.map_or(due, |not_before| due.max(not_before))
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        self.not_before.is_some()
+    }
+
     pub(super) fn end_pause(&mut self) {
         if self.retry.is_none() {
             self.not_before = None;

@@ -8,7 +8,7 @@ use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::task::{Command, Event};
-use capstan_engine::process::{CallId, Effect, Process, Settled, ToolRequest};
+use capstan_engine::process::{CallId, Effect, Loaded, Process, Settled, ToolRequest, task_key};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
@@ -26,6 +26,8 @@ pub(crate) struct Bench {
     pub(crate) failing: bool,
     /// True while every creation of a child is refused.
     pub(crate) refusing_creation: bool,
+    /// A task that cannot be loaded, nor is in memory.
+    pub(crate) unreadable: Option<StreamKey>,
     /// Calls of endpoints under way.
     pub(crate) calls: Vec<ToolRequest>,
     seen: usize,
@@ -41,6 +43,7 @@ impl Bench {
             answers: HashMap::new(),
             failing: false,
             refusing_creation: false,
+            unreadable: None,
             calls: Vec::new(),
             seen: 0,
             ids: 0,
@@ -71,7 +74,12 @@ impl Bench {
         loop {
             for (number, recorded) in self.world.log.iter().enumerate().skip(self.seen) {
                 // Every third was forgotten, and is loaded.
-                let memory = memory(&self.world, recorded).filter(|_| !number.is_multiple_of(3));
+                let is_known = !number.is_multiple_of(3)
+                    && self
+                        .unreadable
+                        .as_ref()
+                        .is_none_or(|key| task_key(&recorded.commit.stream).as_ref() != Some(key));
+                let memory = memory(&self.world, recorded).filter(|_| is_known);
                 self.process.commit(recorded, memory, self.now).unwrap();
             }
             self.seen = self.world.log.len();
@@ -102,6 +110,9 @@ impl Bench {
                         self.process.class_settled(&order, settled, self.now);
                     }
                     Effect::CallTool(request) => self.calls.push(*request),
+                    Effect::Load(key) if self.unreadable.as_ref() == Some(&key) => {
+                        self.process.loaded(&key, &Loaded::Failed { is_retryable: false }, self.now);
+                    }
                     Effect::Load(key) => {
                         let loaded = load(&self.world, &key);
                         self.process.loaded(&key, &loaded, self.now);

@@ -18,7 +18,7 @@ use capstan_engine::protocol::{Answer, Request};
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
-use crate::commands::Birth;
+use crate::commands::{Birth, input};
 use crate::world::start;
 
 /// The workspace registers an endpoint for `crm`.
@@ -162,6 +162,37 @@ fn a_call_is_claimed_when_it_has_a_place_and_keeps_its_task_from_nothing_until_t
         answer(&mut bench, answered("done"));
     }
     assert!(!claimed(&bench).contains(&true));
+}
+
+#[test]
+fn a_call_of_a_task_that_cannot_be_loaded_takes_no_place_from_another() {
+    /// Calls of one workspace that may be under way.
+    const SHARE: usize = 64;
+    let mut bench = Bench::new();
+    register_endpoint(&mut bench);
+    let mut keys = Vec::new();
+    for _ in 0..SHARE + 2 {
+        let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
+        approve(&mut bench, &key, call);
+        keys.push(key);
+    }
+    let is_claimed = |bench: &Bench, key: &StreamKey| {
+        let mut calls = bench.world.task(key).tool_calls.values();
+        calls.any(|call| matches!(call.state, ToolCallState::Executing { .. }))
+    };
+    let [broken, behind] = [keys[SHARE].clone(), keys[SHARE + 1].clone()];
+    bench.unreadable = Some(broken.clone());
+    let said = input(&broken, 900, bench.now);
+    bench.send(&broken, &said);
+    answer(&mut bench, answered("done"));
+    assert_eq!(bench.calls.len(), SHARE, "the place is the next one's");
+    assert!(is_claimed(&bench, &behind) && !is_claimed(&bench, &broken));
+    // It asks again when it can be loaded.
+    bench.unreadable = None;
+    answer(&mut bench, answered("done"));
+    assert!(!is_claimed(&bench, &broken));
+    bench.pass_ms(60_000);
+    assert!(is_claimed(&bench, &broken));
 }
 
 #[test]
