@@ -54,28 +54,25 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         command: CommitId,
     ) -> Result<Option<Applied>, DispatchError<D::Rejection>> {
         let commits = self.log.read_stream(stream, Position::START).await.map_err(DispatchError::Read)?;
-        let found = commits.iter().position(|recorded| recorded.commit.commit_id == command);
-        if found.is_none()
-            && let Some(last) = commits.iter().rfind(|recorded| recorded.commit.carries_forward())
-        {
-            let carried = last.commit.carried().map_err(|source| UnreadableCommit::at(last, source))?;
-            if let Some(carried) = carried {
-                // Newer than what is known of the stream: the command may have been applied in between.
-                if let Remembered::Applied(applied) = carried.keys.look(command) {
-                    return Ok(Some(applied.clone()));
-                }
-                if carried.older.knows(command) {
-                    return Err(DispatchError::KeyArchived);
-                }
-            }
-        }
-        let found = found.and_then(|place| commits.into_iter().nth(place));
-        Ok(found.and_then(|recorded| {
-            Some(Applied {
+        if let Some(recorded) = commits.iter().find(|recorded| recorded.commit.commit_id == command) {
+            let idempotency = recorded.commit.metadata.idempotency.as_ref();
+            return Ok(idempotency.map(|idempotency| Applied {
                 position: recorded.position,
                 version: recorded.commit.version,
-                fingerprint: recorded.commit.metadata.idempotency?.fingerprint,
-            })
-        }))
+                fingerprint: idempotency.fingerprint.clone(),
+            }));
+        }
+        let last = commits.iter().rfind(|recorded| recorded.commit.carries_forward());
+        let Some(last) = last else { return Ok(None) };
+        let carried = last.commit.carried().map_err(|source| UnreadableCommit::at(last, source))?;
+        let Some(carried) = carried else { return Ok(None) };
+        // Newer than what is known of the stream: the command may have been applied in between.
+        if let Remembered::Applied(applied) = carried.keys.look(command) {
+            return Ok(Some(applied.clone()));
+        }
+        if carried.older.knows(command) {
+            return Err(DispatchError::KeyArchived);
+        }
+        Ok(None)
     }
 }
