@@ -122,22 +122,30 @@ fn an_approved_call_is_claimed_and_called_once_and_the_agent_gets_its_result() {
     assert!(bench.calls.is_empty());
 }
 
-#[test]
-fn a_call_is_claimed_when_it_has_a_place_and_keeps_its_task_from_nothing_until_then() {
-    /// Calls of one workspace that may be under way.
-    const SHARE: usize = 64;
+/// Calls of one workspace that may be under way.
+const SHARE: usize = 64;
+
+/// So many tasks of one workspace, each with an approved call of an endpoint.
+fn many_approved(count: usize) -> (Bench, Vec<StreamKey>) {
     let mut bench = Bench::new();
     register_endpoint(&mut bench);
     let mut keys = Vec::new();
-    for _ in 0..SHARE + 3 {
+    for _ in 0..count {
         let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
         approve(&mut bench, &key, call);
         keys.push(key);
     }
-    let is_claimed = |bench: &Bench, key: &StreamKey| {
-        let mut calls = bench.world.task(key).tool_calls.values();
-        calls.any(|call| matches!(call.state, ToolCallState::Executing { .. }))
-    };
+    (bench, keys)
+}
+
+fn is_claimed(bench: &Bench, key: &StreamKey) -> bool {
+    let mut calls = bench.world.task(key).tool_calls.values();
+    calls.any(|call| matches!(call.state, ToolCallState::Executing { .. }))
+}
+
+#[test]
+fn a_call_is_claimed_when_it_has_a_place_and_keeps_its_task_from_nothing_until_then() {
+    let (mut bench, keys) = many_approved(SHARE + 3);
     let claimed = |bench: &Bench| keys.iter().map(|key| is_claimed(bench, key)).collect::<Vec<_>>();
     let first = |count: usize| (0..keys.len()).map(|number| number < count).collect::<Vec<_>>();
     assert_eq!((bench.calls.len(), claimed(&bench)), (SHARE, first(SHARE)));
@@ -166,20 +174,7 @@ fn a_call_is_claimed_when_it_has_a_place_and_keeps_its_task_from_nothing_until_t
 
 #[test]
 fn a_call_of_a_task_that_cannot_be_loaded_takes_no_place_from_another() {
-    /// Calls of one workspace that may be under way.
-    const SHARE: usize = 64;
-    let mut bench = Bench::new();
-    register_endpoint(&mut bench);
-    let mut keys = Vec::new();
-    for _ in 0..SHARE + 2 {
-        let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
-        approve(&mut bench, &key, call);
-        keys.push(key);
-    }
-    let is_claimed = |bench: &Bench, key: &StreamKey| {
-        let mut calls = bench.world.task(key).tool_calls.values();
-        calls.any(|call| matches!(call.state, ToolCallState::Executing { .. }))
-    };
+    let (mut bench, keys) = many_approved(SHARE + 2);
     let [broken, behind] = [keys[SHARE].clone(), keys[SHARE + 1].clone()];
     bench.unreadable = Some(broken.clone());
     let said = input(&broken, 900, bench.now);

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_contract::DomainEvent;
+use capstan_domain::task::Command;
 use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
-use capstan_domain::task::event::{Priority, TaskReprioritised};
-use capstan_domain::task::{self, Command};
 use capstan_envelope::{CommitId, EventRecord, KEYS_KEPT, Position, Remembered};
 use capstan_eventlog::{EventLog, KeptKey, OpenTasks, Snapshots};
 use capstan_projections::{
@@ -445,11 +444,7 @@ async fn a_key_that_left_the_head_of_its_stream_is_found_once_the_table_stands_t
     let index = story.accept(|_| {}).await;
     let stream = story.tasks[index].stream.clone();
     for number in 0..3 * KEYS_KEPT {
-        let head = story.tasks[index].head.clone();
-        let changed = TaskReprioritised { priority: Priority::High, at: story.now() };
-        let changed = DomainEvent::Task(task::Event::TaskReprioritised(changed));
-        story.tasks[index].head =
-            story.append(&stream, &head, &[changed], Some(&format!("key {number}"))).await;
+        story.reprioritise(index, &format!("key {number}")).await;
     }
     let commits = story.log.read_stream(&stream, Position::START).await.unwrap();
     let (left, kept) = commits[1..].split_at(2 * KEYS_KEPT);

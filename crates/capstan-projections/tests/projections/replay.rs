@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use capstan_contract::DomainEvent;
 use capstan_domain::agent;
-use capstan_domain::task;
-use capstan_domain::task::event::{Priority, TaskReprioritised};
 use capstan_envelope::{Carried, CommitId, KEYS_KEPT, Position, StreamHead, StreamId};
 use capstan_eventlog::{Archived, EventLog as _, KeptKey, OpenTasks as _, Snapshots as _};
 use capstan_projections::{
@@ -286,11 +284,7 @@ async fn a_key_whose_commit_is_archived_is_known_by_its_digest() {
     let index = story.accept(|_| {}).await;
     let stream = story.tasks[index].stream.clone();
     for number in 0..2 * KEYS_KEPT {
-        let head = story.tasks[index].head.clone();
-        let changed = TaskReprioritised { priority: Priority::High, at: story.now() };
-        let changed = DomainEvent::Task(task::Event::TaskReprioritised(changed));
-        story.tasks[index].head =
-            story.append(&stream, &head, &[changed], Some(&format!("key {number}"))).await;
+        story.reprioritise(index, &format!("key {number}")).await;
     }
     let commits = story.log.read_stream(&stream, Position::START).await.unwrap();
     let left = &commits[1..=KEYS_KEPT];

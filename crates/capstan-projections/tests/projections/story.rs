@@ -10,7 +10,7 @@ use capstan_domain::channel::{self, Channel};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
 use capstan_domain::implied::{self, Implied};
 use capstan_domain::task::command::NewOutputStatus;
-use capstan_domain::task::event::Question;
+use capstan_domain::task::event::{Priority, Question, TaskReprioritised};
 use capstan_domain::task::state::{InputState, Run};
 use capstan_domain::task::{self, Command, TaskDecider, TaskState, command};
 use capstan_domain::usage::Usage;
@@ -225,9 +225,12 @@ impl Story {
         all
     }
 
-    /// The time of the next commit.
-    pub fn now(&self) -> DateTime<Utc> {
-        self.now
+    /// Changes a task with a command that has this key.
+    pub async fn reprioritise(&mut self, index: usize, key: &str) {
+        let (stream, head) = (self.tasks[index].stream.clone(), self.tasks[index].head.clone());
+        let changed = TaskReprioritised { priority: Priority::High, at: self.now };
+        let changed = DomainEvent::Task(task::Event::TaskReprioritised(changed));
+        self.tasks[index].head = self.append(&stream, &head, &[changed], Some(key)).await;
     }
 
     /// Appends events as one commit and returns the head after it.
