@@ -8,7 +8,7 @@ use capstan_envelope::{Actor, CommitId, Idempotency, StreamId, Workspace};
 use chrono::{DateTime, SubsecRound, Utc};
 use rand::RngExt as _;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A fresh id that sorts by time, so that rows made together lie together.
@@ -100,8 +100,8 @@ impl CallContext {
             CommandKey::Given(key) => CommandKey::Given(format!("{tenant}/{key}")),
             CommandKey::Id(id) => CommandKey::Id(*id),
         });
-        let body = canonical::hash(&serde_json::to_value(body).unwrap_or_default());
-        self.named_command(stream, B::NAME, key.as_ref(), &json!({ "workspace": tenant, "body": body }))
+        let body = json!({ "workspace": tenant, "body": body });
+        self.named_command(stream, B::NAME, key.as_ref(), &body)
     }
 
     fn named_command(
@@ -133,11 +133,12 @@ impl CallContext {
     }
 }
 
-/// The facts that must be equal in a repeat: command, entity and body. A caller's command id alone does not tell entities
-/// apart, so they are part of it.
+/// The facts that must be equal in a repeat: entity, command and body, as a hash of one canonical text, since a body may be
+/// long. A caller's command id alone does not tell entities apart, so they are part of it. What is stored is its fingerprint
+/// under the key of the log, so the text and the hash are part of the stored format.
 fn identity(stream: &StreamId, wire_name: &str, body: &impl Serialize) -> String {
     let body = serde_json::to_value(body).unwrap_or_default();
-    canonical::hash(&json!({ "stream": stream, "command": wire_name, "body": canonical::hash(&body) }))
+    canonical::hash(Value::Array(vec![stream.to_string().into(), wire_name.into(), body]))
 }
 
 /// The key that makes a command repeatable.
@@ -173,6 +174,8 @@ fn is_traceparent(text: &str) -> bool {
 mod tests {
     use capstan_contract::command::CancelTask;
     use capstan_domain::id::TaskId;
+    use data_encoding::HEXLOWER;
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -195,6 +198,13 @@ mod tests {
         let other = "dev/task/2".parse().unwrap();
         let other = call.command(&other, Some(&CommandKey::Id(id)), &cancel());
         assert_ne!(context.idempotency, other.idempotency, "the id of one command is no repeat of another");
+    }
+
+    #[test]
+    fn the_hash_that_stored_fingerprints_were_made_of_stays() {
+        let stream = "dev/task/1".parse().unwrap();
+        let text = r#"["dev/task/1","cancel-task",{"task_id":"00000000-0000-0000-0000-000000000000"}]"#;
+        assert_eq!(identity(&stream, "cancel-task", &cancel()), HEXLOWER.encode(&Sha256::digest(text)));
     }
 
     #[test]

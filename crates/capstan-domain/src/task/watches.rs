@@ -58,7 +58,7 @@ impl FireWatch {
         let mut items: Vec<String> = self.items.iter().map(text_of).collect();
         items.sort_unstable();
         items.dedup();
-        canonical::text(&json!(["source event", task, self.integration, self.event_type, items]))
+        canonical::text(json!(["source event", task, self.integration, self.event_type, items]))
     }
 }
 

@@ -95,7 +95,7 @@ impl ProduceOutput {
         let Self { id: _, name: _, output_type, title, summary, uri, data, metadata, status } = self;
         let (output_type, title) = (output_type.trim(), title.trim());
         let status = status.map_or(OutputStatus::Active, Into::into);
-        canonical::text(&json!(["output", task, output_type, title, summary, uri, data, metadata, status]))
+        canonical::text(json!(["output", task, output_type, title, summary, uri, data, metadata, status]))
     }
 }
 
@@ -131,7 +131,7 @@ pub struct FinalizeOutput {
 impl FinalizeOutput {
     /// The text by which a repeat is known; see [`ProduceOutput::identity`].
     pub fn identity(&self, task: TaskId) -> String {
-        canonical::text(&json!(["summary", task, self.output_id, self.summary]))
+        canonical::text(json!(["summary", task, self.output_id, self.summary]))
     }
 }
 

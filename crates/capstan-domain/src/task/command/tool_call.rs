@@ -38,7 +38,7 @@ impl CheckToolCall {
     /// The text that a decision on the arguments is bound to. It is stored as its fingerprint under the key of the log, which
     /// only the application has. Equal arguments of two tasks have two fingerprints.
     pub fn arguments_identity(&self, task: TaskId) -> String {
-        canonical::text(&json!(["tool call", task, self.arguments]))
+        canonical::text(json!(["tool call", task, self.arguments]))
     }
 }
 
