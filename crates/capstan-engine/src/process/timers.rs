@@ -67,6 +67,8 @@ impl Process {
             self.leases.due(self.shared.tasks.name(key)?, facts),
             self.budgets.due_command(key, facts, 0).map(|_| AT_ONCE),
             self.tool_execution.due(key, facts),
+            // Its call is offered to workers again when the pause is over.
+            (tracked.is_paused() && self.tool_polls.offers(key)).then_some(AT_ONCE),
         ];
         dues.into_iter().flatten().min().map(|due| tracked.after_pause(due))
     }

@@ -99,6 +99,11 @@ impl ToolPolls {
         self.offered.insert(key.clone(), Offered { tool: call.tool.clone(), until });
     }
 
+    /// True for a task whose call is offered to workers.
+    pub(super) fn offers(&self, key: &StreamKey) -> bool {
+        self.offered.contains_key(key)
+    }
+
     fn release(&mut self, tool: &str, key: StreamKey) {
         self.free.entry(tool.into()).or_default().insert(key);
     }
@@ -157,7 +162,8 @@ impl ToolPolls {
         let mut ends = Vec::new();
         for (key, Offered { tool, .. }) in &next {
             let Some(settings) = shared.workspaces.settings(&key.workspace) else { continue };
-            let Some(call) = idle_call(key, &shared.tasks).filter(|_| is_disabled(settings, tool)) else {
+            let Some(call) = idle_call(key, &shared.tasks, now).filter(|_| is_disabled(settings, tool))
+            else {
                 continue;
             };
             if call.claim().is_none_or(|(_, until)| until <= now) {
@@ -194,9 +200,10 @@ impl ToolPolls {
     }
 }
 
-/// The task's call, when nothing is under way about the task.
-fn idle_call<'a>(key: &StreamKey, tasks: &'a Tasks) -> Option<&'a CallFacts> {
-    tasks.get(key).filter(|tracked| tracked.is_idle())?.facts()?.call()
+/// The task's call, when nothing is under way about the task, nothing about it is in doubt, and no pause after a failure lasts.
+fn idle_call<'a>(key: &StreamKey, tasks: &'a Tasks, now: DateTime<Utc>) -> Option<&'a CallFacts> {
+    let tracked = tasks.get(key).filter(|tracked| tracked.is_idle() && !tracked.is_stale())?;
+    tracked.facts().filter(|_| tracked.after_pause(now) <= now)?.call()
 }
 
 /// The first call that a worker may claim.
@@ -207,7 +214,7 @@ fn next_call(
     now: DateTime<Utc>,
 ) -> Option<(StreamKey, StartToolCall)> {
     offer.capabilities.tools.iter().find_map(|tool| {
-        let (key, call) = reached(free.get(tool.as_str())?, &offer.reach, shared)?;
+        let (key, call) = reached(free.get(tool.as_str())?, &offer.reach, shared, now)?;
         let start = StartToolCall {
             tool_call_id: call.tool_call_id,
             try_no: call.claim().map_or(1, |(try_no, _)| try_no + 1),
@@ -219,15 +226,16 @@ fn next_call(
     })
 }
 
-/// The first of these tasks that is in a reached workspace which has not disabled the tool, and about which nothing is
-/// under way; with its call.
+/// The first of these tasks that is in a reached workspace which has not disabled the tool, and whose call may be claimed
+/// now; with its call.
 fn reached<'a>(
     keys: &'a BTreeSet<StreamKey>,
     reach: &Reach,
     shared: &'a Shared,
+    now: DateTime<Utc>,
 ) -> Option<(&'a StreamKey, &'a CallFacts)> {
     let idle = |key: &'a StreamKey| {
-        let call = idle_call(key, &shared.tasks)?;
+        let call = idle_call(key, &shared.tasks, now)?;
         let settings = shared.workspaces.settings(&key.workspace);
         let is_off = settings.is_some_and(|settings| is_disabled(settings, &call.tool));
         (!is_off).then_some((key, call))

@@ -13,9 +13,10 @@ use capstan_domain::task::tool_call::decide_call;
 use capstan_domain::task::{Command, Event, TaskState};
 use capstan_domain::workspace;
 use capstan_domain::workspace::settings::ApprovalPolicy;
-use capstan_engine::process::ToolAnswer;
+use capstan_engine::process::{CallId, Effect, Settled, ToolAnswer};
 use capstan_engine::protocol::{Answer, Request};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::bench::Bench;
 use crate::commands::{Birth, input};
@@ -376,4 +377,61 @@ fn a_lost_claim_of_a_worker_is_offered_again_under_the_same_key_and_then_given_u
     }
     let prompt = bench.world.task(&key).current_prompt();
     assert!(prompt.contains("nobody knows"), "{prompt}");
+}
+
+/// So many turns of a process whose orders fail at once, each with the outcomes of the one before.
+fn orders_that_fail(bench: &mut Bench, turns: usize) -> usize {
+    let mut orders = 0;
+    for _ in 0..turns {
+        for effect in bench.process.turn(usize::MAX, bench.now) {
+            let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
+            orders += 1;
+            let failed = Settled::Failed { is_retryable: true };
+            bench.process.settled(&order, &failed, bench.now);
+        }
+    }
+    orders
+}
+
+#[test]
+fn a_claim_of_a_worker_that_failed_is_repeated_after_a_pause_and_keeps_no_other_call_waiting() {
+    let mut bench = Bench::new();
+    let (first, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
+    approve(&mut bench, &first, call);
+    let worker = tool_worker(&mut bench);
+    let poll = CallId(7);
+    let request = Request::ClaimToolCall { worker_id: worker, wait_ms: 20_000, reach: Reach::All };
+    bench.process.request(poll, request, Uuid::nil(), bench.now);
+    assert_eq!(orders_that_fail(&mut bench, 10), 1, "nothing is ordered in the pause after a failure");
+    // The call behind it is offered meanwhile, to the same worker.
+    bench.pass_ms(1);
+    let (second, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
+    approve(&mut bench, &second, call);
+    let Some(Answer::ToolCall(Some(given))) = bench.answers.remove(&poll) else {
+        panic!("the poll is served")
+    };
+    assert_eq!(given.task_id, second.task_id);
+    // It wakes by itself when the pause has passed.
+    let poll = bench.ask(Request::ClaimToolCall { worker_id: worker, wait_ms: 20_000, reach: Reach::All });
+    assert!(!bench.is_answered(poll));
+    bench.pass_ms(200);
+    let Some(Answer::ToolCall(Some(given))) = bench.answers.remove(&poll) else {
+        panic!("the poll is served")
+    };
+    assert_eq!(given.task_id, first.task_id);
+}
+
+#[test]
+fn the_end_of_a_call_of_a_disabled_tool_that_failed_is_repeated_after_a_pause() {
+    let mut bench = Bench::new();
+    register_endpoint(&mut bench);
+    let worker = tool_worker(&mut bench);
+    let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
+    approve(&mut bench, &key, call);
+    disable(&mut bench);
+    let request = Request::ClaimToolCall { worker_id: worker, wait_ms: 20_000, reach: Reach::All };
+    bench.process.request(CallId(7), request, Uuid::nil(), bench.now);
+    assert_eq!(orders_that_fail(&mut bench, 10), 1, "nothing is ordered in the pause after a failure");
+    bench.pass_ms(200);
+    assert!(bench.world.task(&key).inbox[0].message.contains("disabled"));
 }
