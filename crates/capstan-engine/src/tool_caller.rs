@@ -134,14 +134,16 @@ fn answered(text: &str) -> ToolAnswer {
         Some(Value::String(text)) => Some(text.clone()),
         Some(other) => Some(other.to_string()),
     };
+    let given = envelope.get("exit_code").filter(|code| !code.is_null());
+    let exit_code = given.and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
+    // One that cannot be kept must not count as none, which is a success.
+    let lost = given.filter(|_| exit_code.is_none());
+    let lost = lost.map(|code| format!("the endpoint's exit code is no integer of 32 bits: {code}"));
     ToolAnswer::Answered {
-        exit_code: envelope
-            .get("exit_code")
-            .and_then(Value::as_i64)
-            .and_then(|code| i32::try_from(code).ok()),
+        exit_code,
         stdout: part("stdout").unwrap_or_default(),
         stderr: part("stderr").unwrap_or_default(),
-        error: part("error"),
+        error: part("error").or(lost),
     }
 }
 
@@ -163,6 +165,17 @@ mod tests {
         assert_eq!(parts(answered(r#"{"id": 1}"#)), (None, r#"{"id": 1}"#.to_owned(), None));
         assert_eq!(parts(answered("sent")), (None, "sent".to_owned(), None));
         assert_eq!(parts(answered("{}")), (None, "{}".to_owned(), None));
+    }
+
+    #[test]
+    fn an_exit_code_that_cannot_be_kept_is_an_error() {
+        for code in ["3221225477", "-2147483649", "1.5", "\"1\"", "true"] {
+            let (exit_code, _, error) = parts(answered(&format!(r#"{{"exit_code": {code}}}"#)));
+            assert_eq!(exit_code, None);
+            assert!(error.is_some_and(|error| error.ends_with(code)), "{code}");
+        }
+        assert_eq!(parts(answered(r#"{"exit_code": 3221225477, "error": "no"}"#)).2, Some("no".to_owned()));
+        assert_eq!(parts(answered(r#"{"exit_code": null, "stdout": "x"}"#)), (None, "x".to_owned(), None));
     }
 
     #[test]
