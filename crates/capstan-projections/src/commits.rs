@@ -29,6 +29,8 @@ impl Arrived {
 /// Reads and decodes the log in a separate task, ahead of the consumer.
 pub(crate) struct Reader {
     arrivals: mpsc::Receiver<Result<Arrived, ReadError>>,
+    /// A failure that arrived behind commits that are to be applied first.
+    failed: Option<ReadError>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -43,19 +45,27 @@ impl Reader {
                 let _ = sender.send(Err(error)).await;
             }
         }));
-        Self { arrivals, _task: task }
+        Self { arrivals, failed: None, _task: task }
     }
 
     /// A reader that returns what is sent to it.
     #[cfg(test)]
     pub(crate) fn from_arrivals(arrivals: mpsc::Receiver<Result<Arrived, ReadError>>) -> Self {
-        Self { arrivals, _task: AbortOnDropHandle::new(tokio::spawn(async {})) }
+        Self { arrivals, failed: None, _task: AbortOnDropHandle::new(tokio::spawn(async {})) }
     }
 
     /// Waits for the next batch. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Arrived, ReadError> {
         let gone = || ReadError::Unavailable { source: "the log reader ended".into() };
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
         self.arrivals.recv().await.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// Keeps a failure for the next call of [`Self::next`].
+    pub(crate) fn put_back(&mut self, failed: ReadError) {
+        self.failed = Some(failed);
     }
 
     /// The next batch, if it has arrived.

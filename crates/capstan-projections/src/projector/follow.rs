@@ -193,15 +193,15 @@ impl Runner {
         let mut applier =
             Applier::start(session, checkpoint, identity, lease_ms, self.log.archived()).await?;
         self.enter(ProjectorState::CatchingUp);
-        let outcome = self.follow(&mut applier).await;
+        let reader = Reader::after(&self.log, applier.position());
+        let outcome = self.follow(&mut applier, reader).await;
         if matches!(outcome, Ok(()) | Err(Ended::Unknown(..))) {
             checkpoint::release(applier.session().client(), epoch).await?;
         }
         outcome.map(Some)
     }
 
-    async fn follow(&self, applier: &mut Applier) -> Result<(), Ended> {
-        let mut reader = Reader::after(&self.log, applier.position());
+    async fn follow(&self, applier: &mut Applier, mut reader: Reader) -> Result<(), Ended> {
         let mut renew = tokio::time::interval(self.config.renew_every);
         renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.reached(applier);
@@ -220,10 +220,20 @@ impl Runner {
                     }
                 }
                 first = reader.next() => {
-                    let mut gathering = pin!(self.gather(first?, &mut reader, busy, BATCH_BYTES_MAX));
+                    let first = match first {
+                        Ok(first) => first,
+                        Err(failed) => {
+                            // Dropping the applier would roll back the commits before the one that cannot be read.
+                            if applier.is_writing() {
+                                self.finish(applier, &news).await?;
+                            }
+                            return Err(failed.into());
+                        }
+                    };
+                    let mut gathering = pin!(self.gather(first, &mut reader, busy, BATCH_BYTES_MAX));
                     let batch = loop {
                         tokio::select! {
-                            batch = &mut gathering => break batch?,
+                            batch = &mut gathering => break batch,
                             () = applier.ended(), if applier.is_writing() => self.finish(applier, &news).await?,
                         }
                     };
@@ -237,14 +247,9 @@ impl Runner {
         }
     }
 
-    /// Adds the commits that have arrived since to the first ones, and waits for more if configured or busy.
-    async fn gather(
-        &self,
-        first: Arrived,
-        reader: &mut Reader,
-        busy: bool,
-        bytes_max: usize,
-    ) -> Result<Arrived, ReadError> {
+    /// Adds the commits that have arrived since to the first ones, and waits for more if configured or busy. A failure behind
+    /// them is met when they are applied: otherwise a commit that cannot be read would keep those before it out.
+    async fn gather(&self, first: Arrived, reader: &mut Reader, busy: bool, bytes_max: usize) -> Arrived {
         let mut batch = first;
         let mut bytes = batch.bytes();
         let linger = self.config.linger.min(LINGER_MAX).max(if busy { BUSY_LINGER } else { Duration::ZERO });
@@ -256,12 +261,19 @@ impl Runner {
                 }
                 ready => ready,
             };
-            let Some(more) = more.transpose()? else { break };
+            let more = match more {
+                Some(Ok(more)) => more,
+                Some(Err(failed)) => {
+                    reader.put_back(failed);
+                    break;
+                }
+                None => break,
+            };
             bytes += more.bytes();
             batch.commits.extend(more.commits);
             batch.caught_up = more.caught_up;
         }
-        Ok(batch)
+        batch
     }
 
     /// Applies a batch, whose last part is being written afterwards.
@@ -395,15 +407,18 @@ impl Runner {
 
 #[cfg(test)]
 mod tests {
+    use capstan_domain::agent;
     use capstan_envelope::{
         Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Recorded, StreamId, Workspace,
     };
-    use capstan_eventlog::MemoryLog;
+    use capstan_eventlog::{Archived, LogIdentity, MemoryLog};
+    use capstan_testkit::servers::TestServers;
     use serde_json::value::RawValue;
     use tokio::sync::mpsc;
     use uuid::Uuid;
 
     use super::*;
+    use crate::fact::fixture::of_agent;
 
     fn arrived(position: u64, bytes: usize) -> Arrived {
         let data = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
@@ -421,15 +436,14 @@ mod tests {
         Arrived { commits: vec![Decoded::new(recorded)], caught_up: false }
     }
 
+    fn runner(read_models: ReadModels) -> Runner {
+        let (log, stop) = (Arc::new(MemoryLog::new()), CancellationToken::new());
+        Runner::new(log, read_models, ProjectorConfig::default(), watch::Sender::default(), stop)
+    }
+
     #[tokio::test]
     async fn a_batch_of_large_commits_ends_before_its_maximum_number_of_commits() {
-        let runner = Runner::new(
-            Arc::new(MemoryLog::new()),
-            ReadModels::connect("postgres://127.0.0.1:1/none").unwrap(),
-            ProjectorConfig::default(),
-            watch::Sender::new(ProjectorStatus::default()),
-            CancellationToken::new(),
-        );
+        let runner = runner(ReadModels::connect("postgres://127.0.0.1:1/none").unwrap());
         let (sender, arrivals) = mpsc::channel(10);
         for position in 1..=10 {
             sender
@@ -441,9 +455,35 @@ mod tests {
         let mut sizes = Vec::new();
         for _ in 0..2 {
             let first = reader.next().await.unwrap();
-            let batch = runner.gather(first, &mut reader, false, 2_500).await.unwrap();
+            let batch = runner.gather(first, &mut reader, false, 2_500).await;
             sizes.push((batch.commits.len(), batch.bytes()));
         }
         assert_eq!(sizes, [(3, 3_000), (3, 3_000)]);
+    }
+
+    #[tokio::test]
+    async fn what_arrived_before_a_failure_of_the_log_is_applied() {
+        let servers = TestServers::start().await.unwrap();
+        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
+        read_models.migrate().await.unwrap();
+        let session = read_models.session().await.unwrap();
+        let at = checkpoint::acquire(session.client(), "test", 10_000).await.unwrap().unwrap();
+        let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
+        let mut applier = Applier::start(session, at, identity, 10_000, Archived::default()).await.unwrap();
+        let created = agent::Created::named("dev", "demo", "Demo", Utc::now());
+        let commit = of_agent(created.agent_id, 1, 1, agent::Event::Created(created));
+        let (sender, arrivals) = mpsc::channel(2);
+        let arrived = [
+            Ok(Arrived { commits: vec![commit], caught_up: false }),
+            Err(ReadError::Unavailable { source: "the commit cannot be read".into() }),
+        ];
+        for arrived in arrived {
+            sender.send(arrived).await.unwrap_or_else(|_| panic!("the channel is closed"));
+        }
+        let ended = runner(read_models.clone()).follow(&mut applier, Reader::from_arrivals(arrivals)).await;
+        assert!(matches!(ended, Err(Ended::Log(_))), "{ended:?}");
+        drop(applier);
+        let written = checkpoint::read(read_models.session().await.unwrap().client()).await.unwrap();
+        assert_eq!(written.unwrap().position.sequence(), 1);
     }
 }
