@@ -23,6 +23,8 @@ use crate::{CommitId, Position};
 pub const KEYS_KEPT: usize = 16;
 /// Keyed commands that leave it together.
 const LEAVE_TOGETHER: usize = 4;
+/// Keyed commands that stand in the head, at most, without the one that began the stream.
+pub(crate) const HEAD_KEYS_MAX: usize = KEYS_KEPT + LEAVE_TOGETHER - 1;
 /// Bytes of the filter.
 const FILTER_BYTES: usize = 1024;
 /// Bits that a key sets in it.

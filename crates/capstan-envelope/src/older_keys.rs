@@ -1,13 +1,18 @@
 //! Keyed commands of which only a digest is left, because their commits are archived.
 
+use std::collections::VecDeque;
+
 use data_encoding::BASE64_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::applied::HEAD_KEYS_MAX;
 use crate::{AppliedKeys, CodecError, Commit, CommitId};
 
 /// Most digests that a stream carries forward, the newest: 27 KB in the commit.
 pub const OLDER_KEYS_MAX: usize = 2_560;
+/// Most commands that are collected: what is older is neither carried nor in the head, but for the first, which the head keeps.
+const COMMANDS_MAX: usize = OLDER_KEYS_MAX + HEAD_KEYS_MAX;
 
 /// The first bytes of the SHA-256 of the id of a command. One stream has them, so two commands with the same are as good as
 /// impossible. No part of the id itself would do: callers choose ids too, and those that one process makes of
@@ -51,32 +56,67 @@ impl TryFrom<String> for OlderKeys {
     }
 }
 
-/// The keyed commands of a stream, collected from its commits in their order. One that carries the stream forward says what
-/// stood before it.
-#[derive(Clone, Debug, Default)]
+/// The keyed commands of a stream, collected from its commits in their order, the newest of them. One that carries the stream
+/// forward says what stood before it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KeysSeen {
-    older: Vec<Digest>,
-    /// Those after them, of which the id is known.
-    commands: Vec<CommitId>,
+    older: OlderKeys,
+    /// Those after them, of which the id is known: as many as are carried, and those that the head may have.
+    commands: VecDeque<CommitId>,
 }
 
 impl KeysSeen {
+    /// Bytes that it holds at most.
+    pub const BYTES_MAX: usize =
+        OLDER_KEYS_MAX * size_of::<Digest>() + 2 * COMMANDS_MAX * size_of::<CommitId>();
+
     /// Takes the next commit.
     pub fn take(&mut self, commit: &Commit) -> Result<(), CodecError> {
-        if let Some(carried) = commit.carried()? {
-            self.older = carried.older.0;
-            self.commands = carried.keys.commands().collect();
-        } else if commit.metadata.idempotency.is_some() {
-            self.commands.push(commit.commit_id);
+        match Self::carried_by(commit)? {
+            Some(before) => *self = before,
+            None => {
+                if let Some(command) = Self::command_of(commit) {
+                    self.add(command);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Those before a commit that carries the stream forward; `None` for one with facts.
+    pub fn carried_by(commit: &Commit) -> Result<Option<Self>, CodecError> {
+        let before = |carried: crate::Carried| Self {
+            older: carried.older,
+            commands: carried.keys.commands().collect(),
+        };
+        Ok(commit.carried()?.map(before))
+    }
+
+    /// The command of a commit with facts, if it has a key.
+    pub fn command_of(commit: &Commit) -> Option<CommitId> {
+        commit.metadata.idempotency.as_ref().map(|_| commit.commit_id)
+    }
+
+    /// Takes the next keyed command.
+    pub fn add(&mut self, command: CommitId) {
+        if self.commands.len() == COMMANDS_MAX {
+            self.commands.pop_front();
+            // They would be older than all that are carried.
+            self.older = OlderKeys::default();
+        }
+        self.commands.push_back(command);
+    }
+
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.older.0.capacity() * size_of::<Digest>() + self.commands.capacity() * size_of::<CommitId>()
     }
 
     /// Those that a head with these keys has no more, at most the newest [`OLDER_KEYS_MAX`].
     pub fn without(&self, head: &AppliedKeys) -> OlderKeys {
         let known: Vec<CommitId> = head.commands().collect();
         let left = self.commands.iter().rev().filter(|command| !known.contains(command));
-        let older = left.map(|command| digest(*command)).chain(self.older.iter().rev().copied());
+        let older = left.map(|command| digest(*command)).chain(self.older.0.iter().rev().copied());
         let mut older: Vec<Digest> = older.take(OLDER_KEYS_MAX).collect();
         older.reverse();
         OlderKeys(older)
@@ -153,5 +193,11 @@ mod tests {
         let newest = count - KEYS_KEPT as u64;
         assert!(older.knows(key(newest)) && older.knows(key(newest + 1 - OLDER_KEYS_MAX as u64)));
         assert!(!older.knows(key(newest - OLDER_KEYS_MAX as u64)));
+        // However many more there are, no more is held.
+        (count + 1..count + 10_000).for_each(|number| take(&mut seen, &mut head, number));
+        assert!(seen.bytes() <= KeysSeen::BYTES_MAX, "{}", seen.bytes());
+        let newest = count + 9_999 - KEYS_KEPT as u64;
+        let older = seen.without(&head.applied);
+        assert!(older.knows(key(newest - 3)) && older.knows(key(newest + 1 - OLDER_KEYS_MAX as u64)));
     }
 }

@@ -70,6 +70,7 @@ pub use rebuild::{RebuildError, RebuildReport, Which, rebuild};
 pub use replay::ReplayError;
 pub use replay::config::{OnReplay, ReplayConfig};
 pub use replay::progress::{ReplayProgress, ReplayStep};
+pub use replay::spill::{Records, Spill, bucket_of, name_hash};
 pub use status::{ProjectorState, ProjectorStatus};
 pub use store_error::StoreError;
 pub use verify::{ModelDifference, VerifyError, VerifyReport, verify};

@@ -206,11 +206,11 @@ fn compare(
     for part in 0..folded.parts {
         let mut expected: HashMap<Vec<u8>, DocDigest> = HashMap::new();
         let mut records = ours.read(part, PIECE);
-        while let Some((id, digest)) = records.next().map_err(failed)?.and_then(row) {
+        while let Some((id, digest)) = records.take().map_err(failed)?.and_then(row) {
             expected.insert(id, digest);
         }
         let mut records = theirs.read(part, PIECE);
-        while let Some((id, digest)) = records.next().map_err(failed)?.and_then(row) {
+        while let Some((id, digest)) = records.take().map_err(failed)?.and_then(row) {
             let expected = expected.remove(&id);
             if expected != Some(digest) && !(is_thinned && may_be_archived(&id, expected.is_some())) {
                 differs(&id);

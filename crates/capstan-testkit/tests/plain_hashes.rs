@@ -44,7 +44,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("capstan-projections/src/queries/select.rs", "the question of a list, in the cursor for who asks"),
     ("capstan-projections/src/verify.rs", "rows, in a file without a name"),
     ("capstan-worker/src/agent/sessions.rs", "the name of a session, on the worker's disk"),
-    ("capstan/src/log/archive.rs", "ids"),
+    ("capstan/src/log/archive/carry.rs", "ids"),
 ];
 
 #[test]

@@ -18,8 +18,12 @@ use clap::{Args, Subcommand};
 use crate::argument::stream;
 use crate::local_servers::LocalServers;
 use crate::output;
-use archive::Through;
+use archive::{Archive, Through, weight};
 use line::{EndLine, Line};
+
+/// Memory of an archive for each of its connections to Postgres, in bytes, and most of them.
+const CONNECTION_BYTES: usize = 8_000_000;
+const CONNECTIONS_MAX: usize = 16;
 
 /// Read, verify and copy the event log.
 #[derive(Args)]
@@ -67,6 +71,20 @@ enum Action {
         /// always, and twice the interval of any other; of one whose monitoring is not known, four minutes.
         #[arg(long)]
         flush_ms: Option<u64>,
+        /// Bytes that must be freed for each byte that is written, at least: every stream in the beginning is carried forward
+        /// again, also those that ended long ago. 0 archives whatever it takes.
+        #[arg(long, default_value_t = weight::RATIO_MIN, value_parser = weight::ratio)]
+        min_ratio: f64,
+        /// Print what would be carried forward and freed, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Memory for streams, in MB; the process takes about 48 MB more.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..))]
+        memory_mb: u32,
+        /// Folder for notes about streams that do not fit the memory, some 100 bytes for each commit. By default that of temporary
+        /// files.
+        #[arg(long)]
+        directory: Option<PathBuf>,
     },
     /// Append an exported log to an empty one. The whole file is checked before anything is written. Stop every process
     /// of Capstan first, and rebuild the read models afterwards.
@@ -101,10 +119,21 @@ impl LogCommand {
                 let end = EndLine::after(last, log.archived().through, log.fingerprint_key());
                 output::line(&serde_json::to_string(&end)?)
             }
-            Action::Archive { through, keep_days, flush_ms } => {
-                let read_models = ReadModels::connect(&self.servers.database_url()?)?;
-                let flushed_after = flush_ms.map(Duration::from_millis);
-                archive::archive(&log, &read_models, through, keep_days, flushed_after).await
+            Action::Archive { through, keep_days, flush_ms, min_ratio, dry_run, memory_mb, directory } => {
+                let memory_bytes = memory_mb as usize * 1_000_000;
+                // Each connection keeps the space of the largest row it read.
+                let connections = (memory_bytes / CONNECTION_BYTES).min(CONNECTIONS_MAX);
+                let read_models = ReadModels::connect_with(&self.servers.database_url()?, connections)?;
+                let archive = Archive {
+                    through,
+                    keep_days,
+                    flushed_after: flush_ms.map(Duration::from_millis),
+                    min_ratio,
+                    dry_run,
+                    memory_bytes,
+                    directory: directory.unwrap_or_else(std::env::temp_dir),
+                };
+                archive.run(&log, &read_models).await
             }
             Action::Import { file } => import::import(&log, &file).await,
         }

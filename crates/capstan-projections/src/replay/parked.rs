@@ -45,7 +45,7 @@ impl ParkedCommits<'_> {
     pub(crate) fn next(&mut self) -> Result<Vec<Parking>, ReplayError> {
         let (mut some, mut bytes) = (Vec::new(), 0);
         while bytes < self.config.batch_bytes() {
-            let Some(record) = self.records.next().map_err(|source| self.config.failed(source))? else {
+            let Some(record) = self.records.take().map_err(|source| self.config.failed(source))? else {
                 break;
             };
             bytes += record.len();

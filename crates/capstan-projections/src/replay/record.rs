@@ -49,7 +49,7 @@ impl<'a> Record<'a> {
 
     /// Takes the next commit that was put aside.
     pub(crate) fn take(records: &'a mut Records<'_>) -> io::Result<Option<Self>> {
-        records.next()?.map(Self::of).transpose()
+        records.take()?.map(Self::of).transpose()
     }
 
     /// Reads a commit that was put aside.

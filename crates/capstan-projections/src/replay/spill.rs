@@ -12,14 +12,14 @@ use std::path::PathBuf;
 const LENGTH: usize = size_of::<u32>();
 
 /// Hash of a name: that of a stream, or of a row. Equal names have equal hashes in every process.
-pub(crate) fn name_hash(name: &str) -> u64 {
+pub fn name_hash(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(name.as_bytes());
     hasher.finish()
 }
 
 /// The bucket of a name among `count`. Buckets of different levels split the names differently.
-pub(crate) fn bucket_of(hash: u64, level: u32, count: usize) -> usize {
+pub fn bucket_of(hash: u64, level: u32, count: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     hasher.write_u64(hash);
     hasher.write_u32(level);
@@ -35,7 +35,7 @@ const BLOCK_HEADER: usize = 2 * size_of::<u64>();
 
 /// Records by bucket.
 #[derive(Debug)]
-pub(crate) struct Spill {
+pub struct Spill {
     directory: PathBuf,
     /// Bytes kept in memory before all buckets are written to the file.
     memory_max: usize,
@@ -68,13 +68,13 @@ struct Block {
 
 impl Spill {
     /// Empty buckets. The file, if one is needed, lies in `directory`.
-    pub(crate) fn new(directory: PathBuf, memory_max: usize, buckets: usize) -> Self {
+    pub fn new(directory: PathBuf, memory_max: usize, buckets: usize) -> Self {
         let buckets = (0..buckets).map(|_| Bucket::default()).collect();
         Self { directory, memory_max, buckets, buffered: 0, file: None, written: 0 }
     }
 
     /// Number of buckets.
-    pub(crate) fn buckets(&self) -> usize {
+    pub fn buckets(&self) -> usize {
         self.buckets.len()
     }
 
@@ -100,7 +100,7 @@ impl Spill {
     }
 
     /// Adds a record to a bucket; `hash` is that of its name, `parts` are its bytes.
-    pub(crate) fn push(&mut self, bucket: usize, hash: u64, parts: &[&[u8]]) -> io::Result<()> {
+    pub fn push(&mut self, bucket: usize, hash: u64, parts: &[&[u8]]) -> io::Result<()> {
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let Ok(total) = u32::try_from(length) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the record is too long"));
@@ -153,7 +153,7 @@ impl Spill {
     }
 
     /// The records of a bucket in the order they came, read in pieces of about `piece` bytes.
-    pub(crate) fn read(&self, bucket: usize, piece: usize) -> Records<'_> {
+    pub fn read(&self, bucket: usize, piece: usize) -> Records<'_> {
         Records {
             spill: self,
             bucket: &self.buckets[bucket],
@@ -209,7 +209,7 @@ pub(crate) fn split_record(records: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The records of a bucket.
 #[derive(Debug)]
-pub(crate) struct Records<'a> {
+pub struct Records<'a> {
     spill: &'a Spill,
     bucket: &'a Bucket,
     piece: usize,
@@ -226,7 +226,7 @@ pub(crate) struct Records<'a> {
 
 impl Records<'_> {
     /// The next record, without taking it.
-    pub(crate) fn peek(&mut self) -> io::Result<Option<&[u8]>> {
+    pub fn peek(&mut self) -> io::Result<Option<&[u8]>> {
         if !self.fill(LENGTH)? {
             return Ok(None);
         }
@@ -239,7 +239,7 @@ impl Records<'_> {
     }
 
     /// Takes the next record.
-    pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub fn take(&mut self) -> io::Result<Option<&[u8]>> {
         let Some(length) = self.peek()?.map(<[u8]>::len) else { return Ok(None) };
         self.at += LENGTH + length;
         Ok(Some(&self.buffer[self.at - length..self.at]))
@@ -297,10 +297,10 @@ mod tests {
         let mut records = spill.read(bucket, piece);
         let mut read = Vec::new();
         while let Some(seen) = records.peek().unwrap().map(<[u8]>::to_vec) {
-            assert_eq!(records.next().unwrap(), Some(seen.as_slice()));
+            assert_eq!(records.take().unwrap(), Some(seen.as_slice()));
             read.push(seen);
         }
-        assert_eq!(records.next().unwrap(), None);
+        assert_eq!(records.take().unwrap(), None);
         read
     }
 

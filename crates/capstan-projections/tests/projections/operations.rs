@@ -9,8 +9,8 @@ use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
 use capstan_envelope::{CommitId, EventRecord, KEYS_KEPT, Position, Remembered};
 use capstan_eventlog::{EventLog, KeptKey, OpenTasks, Snapshots};
 use capstan_projections::{
-    PositionTimeout, Projector, ProjectorConfig, ProjectorState, ReadModels, RebuildError, ReplayConfig,
-    Which, rebuild, verify,
+    OpenReference, PositionTimeout, Projector, ProjectorConfig, ProjectorState, ReadModels, RebuildError,
+    ReplayConfig, Which, rebuild, verify,
 };
 use capstan_testkit::eventually::eventually;
 use futures_util::TryStreamExt as _;
@@ -428,6 +428,17 @@ async fn snapshots_are_the_state_of_the_decider() {
     let tasks = chunks.into_iter().flatten().filter(|open| open.stream.category() == "task").count();
     assert_eq!((position, tasks), (story.end().await, open));
     assert!(open > 0 && open < story.tasks.len());
+    let references: Vec<_> = place.read_models.open_references().await.unwrap().try_collect().await.unwrap();
+    assert_eq!(references.len(), open);
+    for OpenReference { task, agent, config_version } in references {
+        let of = story.tasks.iter().find(|of| of.stream == task).unwrap();
+        let accepted = &of.state.as_ref().unwrap().accepted;
+        assert_eq!(
+            (agent.id(), config_version),
+            (&*accepted.agent_id.to_string(), accepted.agent_config_version)
+        );
+        assert_eq!((agent.category(), config_version > 0), ("agent", true));
+    }
     let unknown = "dev/task/none".parse().unwrap();
     assert!(place.read_models.load(&unknown).await.unwrap().is_none());
     assert!(matches!(

@@ -210,8 +210,19 @@ async fn streams_at_every_limit_are_archived_on_a_stock_server() -> anyhow::Resu
         ensure!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));
         Ok(text(&done.stdout))
     };
-    let archived =
-        command(&["log", "archive", "--through", "1000000", "--keep-days", "0", "--flush-ms", "0"]).await?;
+    let archived = command(&[
+        "log",
+        "archive",
+        "--through",
+        "1000000",
+        "--keep-days",
+        "0",
+        "--min-ratio",
+        "0",
+        "--flush-ms",
+        "0",
+    ])
+    .await?;
     ensure!(archived.contains("carried forward; the log begins after"), "{archived}");
     let log = command(&["log", "tail"]).await?;
     let sizes = log.lines().filter(|line| line.contains(r#""carried-forward":"#)).map(str::len);

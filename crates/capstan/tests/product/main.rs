@@ -7,6 +7,7 @@
 mod agent_story;
 mod agent_versions;
 mod archive_limits;
+mod archive_memory;
 mod archived_log;
 mod bad_input;
 mod bus;

@@ -1,11 +1,13 @@
 //! A running `capstan dev`, and what a user can do to it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use procfs::process::Process;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -156,6 +158,18 @@ impl Product {
         Ok(answer)
     }
 
+    /// Submits many tasks to the agent `demo`, eight at a time; answers their ids.
+    pub(crate) async fn submit_all(
+        &self,
+        messages: impl Iterator<Item = String>,
+    ) -> anyhow::Result<Vec<String>> {
+        let submitted = messages.map(|message| async move {
+            let answer = self.submit(&message).await?;
+            Ok(answer["task"]["id"].as_str().context("an id")?.to_owned())
+        });
+        futures_util::stream::iter(submitted).buffer_unordered(8).try_collect().await
+    }
+
     /// Waits until the task satisfies `check`, and answers it.
     pub(crate) async fn task_when(
         &self,
@@ -214,6 +228,24 @@ impl Product {
 pub(crate) fn http_client() -> anyhow::Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().no_proxy().build()?)
+}
+
+/// Runs a command to its end; answers also the peak of its memory, in KB.
+pub(crate) async fn peak_of(mut command: Command) -> anyhow::Result<(Output, u64)> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let process = Process::new(child.id().context("a running child")?.try_into()?)?;
+    let mut output = std::pin::pin!(child.wait_with_output());
+    // The kernel keeps the peak, and forgets it with the process.
+    let (mut peak, mut look) = (0, tokio::time::interval(Duration::from_millis(5)));
+    loop {
+        tokio::select! {
+            output = &mut output => break Ok((output?, peak)),
+            _ = look.tick() => {
+                let status = process.status().ok();
+                peak = status.and_then(|status| status.vmhwm).unwrap_or(peak).max(peak);
+            }
+        }
+    }
 }
 
 /// Sends a signal to a process this test started.

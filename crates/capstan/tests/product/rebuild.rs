@@ -1,15 +1,13 @@
 //! The log is the truth; rows are a cache.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::Context;
 use capstan_projections::ReplayConfig;
-use procfs::process::Process;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::process::{CAPSTAN, Product};
+use crate::process::{CAPSTAN, Product, peak_of};
 
 #[tokio::test]
 async fn dropped_read_models_are_rebuilt_to_the_same_digests() -> anyhow::Result<()> {
@@ -71,19 +69,8 @@ const MEMORY_MB: usize = 32;
 async fn a_rebuild_of_large_commits_keeps_to_its_memory() -> anyhow::Result<()> {
     let product = Product::start(&["--no-worker"]).await?;
     let messages = 5 * MEMORY_MB * 1_000_000 / LARGE;
-    let mut submitted = tokio::task::JoinSet::new();
-    for number in 0..messages {
-        let (http, url) = (product.http.clone(), product.at("tasks"));
-        let body =
-            json!({ "agent_id": "demo", "message": format!("{number} {}", "é".repeat(LARGE / 2 - 10)) });
-        submitted.spawn(async move { http.post(url).json(&body).send().await?.error_for_status() });
-        while submitted.len() > 8 {
-            submitted.join_next().await.context("a submission")???;
-        }
-    }
-    while let Some(answer) = submitted.join_next().await {
-        answer??;
-    }
+    let message = |number| format!("{number} {}", "é".repeat(LARGE / 2 - 10));
+    product.submit_all((0..messages).map(message)).await?;
     let servers = product.servers()?;
     let address =
         |name: &str| Ok::<_, anyhow::Error>(servers[name].as_str().context("an address")?.to_owned());
@@ -93,25 +80,12 @@ async fn a_rebuild_of_large_commits_keeps_to_its_memory() -> anyhow::Result<()> 
         command.args(["projection", "rebuild", "--all", "--output", "json"]);
         command.args(["--memory-mb", &memory_mb.to_string()]);
         command.args(["--database-url", &database_url, "--nats-url", &nats_url]);
-        command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        command.stderr(Stdio::null());
         command
     };
     assert!(!rebuild(MEMORY_MB - 1).status().await?.success());
 
-    let child = rebuild(MEMORY_MB).spawn()?;
-    let process = Process::new(child.id().context("a running child")?.try_into()?)?;
-    let mut output = std::pin::pin!(child.wait_with_output());
-    // The kernel keeps the peak, and forgets it with the process.
-    let (mut peak, mut look) = (0, tokio::time::interval(Duration::from_millis(5)));
-    let output = loop {
-        tokio::select! {
-            output = &mut output => break output?,
-            _ = look.tick() => {
-                let status = process.status().ok();
-                peak = status.and_then(|status| status.vmhwm).unwrap_or(peak).max(peak);
-            }
-        }
-    };
+    let (output, peak) = peak_of(rebuild(MEMORY_MB)).await?;
     assert!(output.status.success());
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert!(report["commits"].as_u64() > Some(messages as u64), "{report}");
