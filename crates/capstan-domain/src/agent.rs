@@ -31,7 +31,7 @@ mod for_task;
 pub mod lookup;
 mod update;
 
-pub use self::for_task::{AgentForTask, TaskSettings, config_in};
+pub use self::for_task::{AgentForTask, TaskSettings, config_from};
 pub use crate::agent_config::AgentConfig;
 pub use update::{Fields, UpdateAgent, Updated};
 

@@ -16,9 +16,9 @@ pub(crate) struct PastConfigs(Mutex<VecDeque<(StreamId, u64, PastConfig)>>);
 /// A configuration that was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PastConfig {
-    /// It is in the log.
-    Found(Arc<Map<String, Value>>),
-    /// It is archived, and does not come back.
+    /// It is in the log; or, where it is archived, the one of this number is instead.
+    Found(u64, Arc<Map<String, Value>>),
+    /// Nothing is left of it, nor will be.
     Gone,
 }
 
@@ -51,7 +51,7 @@ mod tests {
         let agent: StreamId = "dev/agent/a".parse().unwrap();
         let kept = PastConfigs::default();
         for version in 1..=KEPT_MAX as u64 {
-            kept.put(agent.clone(), version, PastConfig::Found(Arc::default()));
+            kept.put(agent.clone(), version, PastConfig::Found(version, Arc::default()));
         }
         assert!(kept.get(&agent, 1).is_some());
         kept.put(agent.clone(), 100, PastConfig::Gone);

@@ -80,18 +80,23 @@ impl State {
     }
 }
 
-/// The configuration of this number in the history of an agent, which begins with `state`.
-pub fn config_in<'a>(
+/// The configuration of this number in the history of an agent, which begins with `state`; where the history begins with a
+/// later one, because those before are archived, that. With its number; `None` for one the agent has not had yet, or had last
+/// before it was deleted.
+pub fn config_from<'a>(
     mut state: State,
     history: impl IntoIterator<Item = &'a Event>,
     version: u64,
-) -> Option<Map<String, Value>> {
-    if let Some(config) = state.config_of(version) {
-        return Some(config.clone());
-    }
-    history.into_iter().find_map(|event| {
-        state = Agent::evolve(std::mem::take(&mut state), event);
-        state.config_of(version).cloned()
+) -> Option<(u64, Map<String, Value>)> {
+    let found = |state: &State| {
+        let profile = state.profile.as_ref().filter(|_| state.config_version >= version)?;
+        Some((state.config_version, profile.config.clone()))
+    };
+    found(&state).or_else(|| {
+        history.into_iter().find_map(|event| {
+            state = Agent::evolve(std::mem::take(&mut state), event);
+            found(&state)
+        })
     })
 }
 
@@ -126,10 +131,34 @@ mod tests {
             delete,
             created(),
         ]);
-        let pool =
-            |version| config_in(State::default(), &events, version).map(|config| config["pool"].clone());
+        let pool = |version| {
+            let (number, config) = config_from(State::default(), &events, version)?;
+            assert_eq!(number, version);
+            Some(config["pool"].clone())
+        };
         assert_eq!((1..=3).map(pool).collect::<Option<Vec<_>>>().unwrap(), ["a", "b", "a"]);
-        assert_eq!((pool(0), pool(4)), (None, None));
+        assert_eq!(pool(4), None);
+    }
+
+    #[test]
+    fn of_an_archived_beginning_the_first_configuration_that_is_left_is_found() {
+        let pooled = |pool: &str| update(json!({ "agent_id": "demo", "config": { "pool": pool } }));
+        let begun = || vec![create("demo", "Demo", json!({ "runner": "process", "pool": "a" })), pooled("b")];
+        let delete = || Requested::new(Command::Delete { open_tasks: 0 }, DateTime::UNIX_EPOCH);
+        let from = |begun: Vec<_>, later: Vec<_>, version| {
+            let all = history(begun.iter().cloned().chain(later).collect());
+            let archived = history(begun);
+            let state = capstan_decider::fold::<Agent>(State::default(), &archived);
+            let (number, config) = config_from(state, &all[archived.len()..], version)?;
+            Some((number, config["pool"].as_str().unwrap().to_owned()))
+        };
+        let is = |number, pool: &str| Some((number, pool.to_owned()));
+        assert_eq!(from(begun(), vec![pooled("c")], 1), is(2, "b"));
+        assert_eq!(from(begun(), vec![pooled("c")], 2), is(2, "b"));
+        assert_eq!(from(begun(), vec![pooled("c")], 3), is(3, "c"));
+        let deleted = || [begun(), vec![delete()]].concat();
+        assert_eq!(from(deleted(), vec![], 1), None);
+        assert_eq!(from(deleted(), vec![begun().remove(0)], 1), is(3, "a"));
     }
 
     fn after(commands: Vec<Requested<Command>>) -> State {

@@ -42,3 +42,41 @@ async fn a_worker_is_given_the_very_configuration_of_the_acceptance() -> anyhow:
     ensure!(unknown.status() == StatusCode::NOT_FOUND, "{unknown:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_task_whose_configuration_is_archived_is_given_the_one_that_was_carried_forward()
+-> anyhow::Result<()> {
+    let product = Product::start(&["--no-worker", "--class-concurrency", "4"]).await?;
+    configure(&product, "archived").await?;
+    let old = product.submit("archived").await?;
+    let id = old["task"]["id"].as_str().unwrap_or_default().to_owned();
+    let (status, answer) = product.send(Method::POST, &format!("tasks/{id}/cancel"), &json!({})).await?;
+    ensure!(status.is_success(), "{answer}");
+    configure(&product, "carried").await?;
+    let data_dir = product.data_dir.to_string_lossy().into_owned();
+    let through = ["--through", "1000000", "--keep-days", "0", "--min-ratio", "0"];
+    let archived =
+        product.command(&[&["log", "archive", "--data-dir", &data_dir], &through[..]].concat()).await?;
+    ensure!(archived.contains("carried forward; the log begins after"), "{archived}");
+    configure(&product, "later").await?;
+    // No process knows more than the log.
+    let product = product.crash_and_restart().await?;
+    let named = &product.get(&format!("tasks/{id}")).await?["payload_json"]["agent_config_version"];
+    let path = format!("agents/demo/configs/{named}");
+    let gone = product.http.get(product.at(&path)).send().await?;
+    ensure!(gone.status() == StatusCode::NOT_FOUND, "{gone:?}");
+
+    // As one that was accepted by a process which had not seen the change of its agent.
+    let (status, answer) = product.send(Method::POST, &format!("tasks/{id}/retry"), &json!({})).await?;
+    ensure!(status.is_success(), "{answer}");
+    let worker = Worker::register(&product).await?;
+    let attempt = worker.take(&product).await?;
+    ensure!(
+        attempt.task_id == id && attempt.leased["agent_config"]["style"] == "carried",
+        "{}",
+        attempt.leased
+    );
+    let given = attempt.leased["agent_config_version"].as_u64();
+    ensure!(given == named.as_u64().map(|named| named + 1), "{} {named}", attempt.leased);
+    Ok(())
+}
