@@ -10,7 +10,7 @@ use capstan_envelope::{
 };
 use capstan_eventlog::{AppendError, EventLog, JetStreamLog};
 use capstan_projections::ReadModels;
-use chrono::Utc;
+use chrono::{SubsecRound as _, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -162,7 +162,7 @@ fn commit(
         version: head.version + 1,
         previous: head.position,
         previous_hash: head.hash,
-        metadata: Metadata::new(COMMAND, Actor::System, id, Utc::now()),
+        metadata: Metadata::new(COMMAND, Actor::System, id, Utc::now().trunc_subsecs(3)),
         events: vec![carried.record()?],
     };
     let stored = commit.to_bytes()?;
