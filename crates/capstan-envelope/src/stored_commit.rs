@@ -21,7 +21,7 @@ use crate::{Actor, Commit, CommitHash, CommitId, EventRecord, Idempotency, Metad
 
 /// Generation of the stored formats. A log of another one cannot be read by this build; within one, formats grow by
 /// versions of events only.
-pub const FORMAT_EPOCH: u32 = 5;
+pub const FORMAT_EPOCH: u32 = 6;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

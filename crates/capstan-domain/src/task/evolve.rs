@@ -66,7 +66,7 @@ fn apply(task: &mut Task, event: &Event) {
         Event::TaskUnarchived(_) => task.archived_at = None,
         Event::TaskReprioritised(e) => task.priority = e.priority,
         Event::TaskBudgetSet(e) => task.change_accepted(|changes| changes.budget = Some(e.clone())),
-        Event::TaskLabelled(e) => task.change_accepted(|changes| changes.labels = Some(e.clone())),
+        Event::TaskLabelled(e) => task.change_accepted(|changes| changes.set_labels(e)),
         Event::TaskDeadlineSet(e) => task.change_accepted(|changes| changes.deadline = Some(e.clone())),
         Event::TaskRoutingSet(e) => task.change_accepted(|changes| changes.routing = Some(e.clone())),
         Event::TaskPayloadSet(e) => task.change_payload(e),

@@ -148,13 +148,13 @@ pub(super) fn update(
         events.push(Event::TaskBudgetSet(TaskBudgetSet { budget_usd, at }));
     }
     let label = match &command.label {
-        Change::Keep => accepted.label.clone(),
-        Change::Clear => None,
-        Change::Set(text) => non_blank(Some(text)),
+        Change::Set(text) => non_blank(Some(text)).map_or(Change::Clear, Change::Set),
+        change @ (Change::Keep | Change::Clear) => change.clone(),
     };
-    let labels = command.labels.as_ref().unwrap_or(&accepted.labels);
-    if label != accepted.label || *labels != accepted.labels {
-        events.push(Event::TaskLabelled(TaskLabelled { label, labels: labels.clone(), at }));
+    let label = label.against(accepted.label.as_ref());
+    let labels = command.labels.as_ref().filter(|labels| **labels != accepted.labels).cloned();
+    if !label.is_keep() || labels.is_some() {
+        events.push(Event::TaskLabelled(TaskLabelled { label, labels, at }));
     }
     let deadline = command.deadline.on(accepted.deadline.as_ref());
     if deadline != accepted.deadline {

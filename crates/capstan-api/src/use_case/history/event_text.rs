@@ -1,5 +1,6 @@
 //! The events of a task as text: one line each.
 
+use capstan_domain::change::Change;
 use capstan_domain::task::Event;
 use capstan_domain::task::event::{
     AttemptOutcome, BlockerClosed, BlockerKind, BlockerOpened, BlockerStatus, Decision, DropReason,
@@ -41,8 +42,9 @@ pub(crate) fn text(event: &Event) -> String {
             None => "Budget removed".to_owned(),
         },
         Event::TaskLabelled(e) => match &e.label {
-            Some(label) => format!("Label set to {}", quoted(label)),
-            None => "Labels changed".to_owned(),
+            Change::Set(label) => format!("Label set to {}", quoted(label)),
+            Change::Clear => "Label removed".to_owned(),
+            Change::Keep => "Labels changed".to_owned(),
         },
         Event::TaskDeadlineSet(e) => match e.deadline {
             Some(deadline) => format!("Deadline set to {}", time(deadline)),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::priority::Priority;
+use crate::change::Change;
 use crate::id::RunId;
 use crate::implied::{self, At};
 
@@ -107,13 +108,13 @@ pub struct TaskBudgetSet {
     pub at: At,
 }
 
-/// The label of the task was changed.
+/// The label of the task, or its labels, were changed; an absent field stays as it is.
 pub struct TaskLabelled {
-    /// The name for people from now on.
-    pub label: Option<String>,
+    /// The name for people from now on; `null` for none.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub label: Change<String>,
     /// The names and values to filter by from now on.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Option<BTreeMap<String, String>>,
     /// Time of the event.
     pub at: At,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::Change;
 use crate::task::event::{
     TaskAccepted, TaskBudgetSet, TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskRoutingSet,
 };
@@ -13,7 +14,7 @@ use crate::task::event::{
 pub struct Changes {
     /// Its limit of cost.
     pub budget: Option<TaskBudgetSet>,
-    /// Its names.
+    /// Its names: the last change of each field.
     pub labels: Option<TaskLabelled>,
     /// Its deadline.
     pub deadline: Option<TaskDeadlineSet>,
@@ -24,6 +25,16 @@ pub struct Changes {
 }
 
 impl Changes {
+    pub(in crate::task) fn set_labels(&mut self, e: &TaskLabelled) {
+        let earlier = self.labels.take();
+        let (label, labels) = earlier.map_or((Change::Keep, None), |earlier| (earlier.label, earlier.labels));
+        self.labels = Some(TaskLabelled {
+            label: if e.label.is_keep() { label } else { e.label.clone() },
+            labels: e.labels.clone().or(labels),
+            at: e.at,
+        });
+    }
+
     pub(in crate::task) fn set_payload(&mut self, e: &TaskPayloadSet) {
         let later = e.clone();
         self.payload = Some(match self.payload.take() {
@@ -45,8 +56,10 @@ impl Changes {
             accepted.budget_usd = e.budget_usd;
         }
         if let Some(e) = &self.labels {
-            accepted.label.clone_from(&e.label);
-            accepted.labels.clone_from(&e.labels);
+            e.label.apply(&mut accepted.label);
+            if let Some(labels) = &e.labels {
+                accepted.labels.clone_from(labels);
+            }
         }
         if let Some(e) = &self.deadline {
             accepted.deadline = e.deadline;
