@@ -78,6 +78,15 @@ impl CallContext {
         given.or(self.conditions.command_id.map(CommandKey::Id))
     }
 
+    /// The id of what a command makes: the same for every repeat under its key, another one for every command without.
+    pub(crate) fn keyed_id<T: From<Uuid>>(
+        &self,
+        key: Option<&CommandKey>,
+        derived: impl FnOnce(&str) -> T,
+    ) -> T {
+        key.map_or_else(|| fresh_id(self.received_at).into(), |key| derived(&key.text()))
+    }
+
     /// The context of a command on `stream`; a repeat with the same `body` is the same command.
     pub(crate) fn command<B: Request>(
         &self,

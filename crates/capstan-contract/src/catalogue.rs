@@ -16,6 +16,7 @@ pub fn implied_by(commit: CommitFacts<'_>) -> Implied {
         workspace: commit.stream.workspace().as_str().to_owned(),
         entity: commit.stream.id().parse().ok(),
         at: commit.occurred_at,
+        command: commit.command.to_owned(),
         key: commit.key.map(str::to_owned),
         client: match commit.actor {
             Actor::Client { name } => Some(name.clone()),

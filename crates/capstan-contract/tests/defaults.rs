@@ -71,6 +71,7 @@ fn context(number: u128, name: &str) -> Implied {
         client: Some(format!("client-{name}")),
         key: Some(format!("key-{name}")),
     }
+        command: format!("command-{name}"),
 }
 
 /// The pointers of all fields of objects in a value.

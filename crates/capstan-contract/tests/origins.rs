@@ -224,7 +224,7 @@ fn a_deferred_call_and_its_rejection_say_each_text_once() {
         action: Some("reject".into()),
         ..SubmitTaskInput::from_text(task_id, words.to_owned())
     };
-    let input_id = id::InputId::from_key(task_id, "k");
+    let input_id = id::InputId::from_key(task_id, "test", "k");
     let reject = Command::SubmitInput(SubmitInput::new(input_id, reject)).at(now());
     let rejected = TaskDecider::decide(&state, &reject).unwrap();
     let (_, data) =

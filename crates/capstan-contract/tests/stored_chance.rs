@@ -108,7 +108,9 @@ fn related(name: &str) -> Vec<Value> {
         }
         "blocker_id" | "superseded_by" => numbers().map(|number| json!(blocker(number))).collect(),
         "tool_call_id" => [1, 2].map(|number| json!(ToolCallId::for_blocker(blocker(number)))).into(),
-        "input_id" => vec![json!(InputId::from_key(task(), &key())), json!(InputId::of_batch(task(), "x"))],
+        "input_id" => {
+            vec![json!(InputId::from_key(task(), "test", &key())), json!(InputId::of_batch(task(), "x"))]
+        }
         "output_id" => vec![json!(OutputId(Uuid::from_u128(0x75))), json!(OutputId::of_key(task(), &key()))],
         "agent_id" => vec![json!(task()), json!(AgentId::from_key("dev", "demo"))],
         "agent_key" => vec![json!("demo"), json!("x")],
@@ -222,6 +224,7 @@ fn commits_with_values_that_repeat_each_other_read_back_as_they_were() {
             });
             let category = first.event.category;
             let read = implied::within(implied, || {
+                command: "test".into(),
                 stored
                     .iter()
                     .map(|record| DomainEvent::decode(category, record))

@@ -79,6 +79,7 @@ fn every_sample_reads_back_from_its_stored_form_in_any_commit() {
         entity: Some(Uuid::from_u128(5)),
         at: now(),
         client: Some("ann".into()),
+        command: "c".into(),
         key: Some("k".into()),
     };
     let system = Implied { entity: None, client: None, key: None, ..elsewhere.clone() };
@@ -226,8 +227,10 @@ fn every_two_events_of_a_task_read_back_from_one_commit() {
 #[test]
 fn an_answer_stands_once() {
     let blocker = BlockerId::for_task(task(), 2);
-    let (input, key) =
-        (InputId::from_key(task(), "k"), Idempotency { key: "k".into(), fingerprint: "f".into() });
+    let (input, key) = (
+        InputId::from_key(task(), "accept-agent-command", "k"),
+        Idempotency { key: "k".into(), fingerprint: "f".into() },
+    );
     let accepted = json!({
         "input_id": input, "seq": 40, "kind": "free_text", "message": "Yes.", "said": null, "action": null, "items": [],
         "blocker_id": blocker, "accepted_at": now(),

@@ -127,12 +127,8 @@ derived_ids! {
     TokenId::from_key("token", workspace: &str, idempotency_key: &str);
     /// The id of a task's nth run, counted from 1.
     RunId::for_task("run", task: TaskId, number: u32);
-    /// The id of a keyed input.
-    InputId::from_key("input", task: TaskId, idempotency_key: &str);
-    /// The id of a keyed input to a run. Keys are per command: an input to the task may have the same one.
-    InputId::to_run("run-input", task: TaskId, idempotency_key: &str);
-    /// The id of the input of a keyed command to try again.
-    InputId::of_retry("retry-input", task: TaskId, idempotency_key: &str);
+    /// The id of the input that a keyed command brings, by the wire name of the command: keys are per command.
+    InputId::from_key("input", task: TaskId, command: &str, idempotency_key: &str);
     /// The id of the input with which the system tells a task of what it waited for, by the input's number.
     InputId::of_report("report", task: TaskId, seq: u32);
     /// The id of the input that tells a task of a batch of source events, by the batch's fingerprint.
@@ -232,11 +228,8 @@ mod tests {
             (InputId::of_report(task, 3), "3"),
             (InputId::of_batch(task, "f"), "watch:f"),
             (InputId::of_batch(task, "f"), "f"),
-            (InputId::of_retry(task, "k"), "retry:k"),
-            (InputId::of_retry(task, "k"), "k"),
-            (InputId::to_run(task, "k"), "k"),
         ] {
-            assert_ne!(made, InputId::from_key(task, key), "{key}");
+            assert_ne!(made, InputId::from_key(task, "submit-task-input", key), "{key}");
         }
         for (made, name) in [
             (OutputId::of_key(task, "k"), "key:k".to_owned()),

@@ -110,6 +110,7 @@ pub(crate) fn fixture() -> Implied {
         entity: Some(Uuid::from_u128(7)),
         at: DateTime::UNIX_EPOCH,
         client: None,
+        command: "test".into(),
         key: None,
     }
 }

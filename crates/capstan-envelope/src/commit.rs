@@ -100,6 +100,8 @@ pub struct CommitFacts<'a> {
     pub occurred_at: DateTime<Utc>,
     /// The actor that caused it.
     pub actor: &'a Actor,
+    /// Wire name of its command.
+    pub command: &'a str,
     /// The idempotency key of its command, if it has one.
     pub key: Option<&'a str>,
 }
@@ -116,9 +118,9 @@ impl Commit {
 
     /// What the commit says besides its events.
     pub fn facts(&self) -> CommitFacts<'_> {
-        let Metadata { occurred_at, actor, idempotency, .. } = &self.metadata;
+        let Metadata { occurred_at, actor, command, idempotency, .. } = &self.metadata;
         let key = idempotency.as_ref().map(|given| given.key.as_str());
-        CommitFacts { stream: &self.stream, occurred_at: *occurred_at, actor, key }
+        CommitFacts { stream: &self.stream, occurred_at: *occurred_at, actor, command, key }
     }
 }
 

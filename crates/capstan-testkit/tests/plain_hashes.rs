@@ -18,7 +18,6 @@ const PLAIN: &[(&str, &str)] = &[
     ("capstan-api/src/use_case/batch.rs", "an idempotency key"),
     ("capstan-api/src/use_case/continuation.rs", "the name of a session, an idempotency key"),
     ("capstan-api/src/use_case/delete_agent.rs", "ids"),
-    ("capstan-api/src/use_case/input.rs", "an idempotency key"),
     ("capstan-api/src/use_case/publish_source_event.rs", "ids"),
     ("capstan-domain/src/canonical.rs", "used by `call.rs` alone"),
     ("capstan-domain/src/class_key.rs", "names of a workspace, an agent, a lane and the words of a policy"),

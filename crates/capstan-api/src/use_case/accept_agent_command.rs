@@ -13,7 +13,7 @@ use super::input::name;
 use super::read::Reads;
 use super::{continuation, quota, resolve, streams, wait};
 use crate::App;
-use crate::call::{CallContext, fresh_id};
+use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
@@ -42,10 +42,8 @@ impl Execute for AcceptAgentCommand {
                 return Err(problem.after(check::<TaskDecider>(&command.at(call.received_at))));
             }
         };
-        let task_id = match &key {
-            Some(key) => TaskId::from_key(workspace.as_str(), agent.agent_id, &key.text()),
-            None => TaskId(fresh_id(call.received_at)),
-        };
+        let derived = |key: &str| TaskId::from_key(workspace.as_str(), agent.agent_id, key);
+        let task_id = call.keyed_id(key.as_ref(), derived);
         let open_tasks_max = settings.and_then(|settings| settings.quotas.open_tasks_max);
         let accept = accept(agent, task_id, self);
         if let Some(session) =

@@ -16,7 +16,7 @@ use super::input::{check, outcome, submitted};
 use super::read::Reads;
 use super::{quota, streams, wait};
 use crate::App;
-use crate::call::{CallContext, CommandKey, fresh_id};
+use crate::call::{CallContext, CommandKey};
 use crate::problem::{Code, Problem};
 use crate::receipt::{Reply, Success};
 
@@ -37,10 +37,8 @@ pub(crate) async fn execute(
     let id = capstan_domain::id::derived(&["session", &accept.agent.agent_id.to_string(), &name]);
     let stream = streams::session(workspace, id)?;
     let context = call.command(&stream, key, body);
-    let input_id = match key {
-        Some(key) => InputId(capstan_domain::id::derived(&["session-input", &id.to_string(), &key.text()])),
-        None => InputId(fresh_id(call.received_at)),
-    };
+    let derived = |key: &str| InputId(capstan_domain::id::derived(&["session-input", &id.to_string(), key]));
+    let input_id = call.keyed_id(key, derived);
     let text = SubmitTaskInput::from_text(accept.task_id, body.message.clone());
     let queue_mode = body.queue_mode.clone().filter(|mode| !mode.trim().eq_ignore_ascii_case("reject"));
     let mut input = submitted(app, SubmitTaskInput { queue_mode, ..text }, input_id, call);

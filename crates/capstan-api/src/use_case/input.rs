@@ -1,5 +1,6 @@
 //! Inputs of a task: checked against the schema of the open question, submitted, and answered with their outcome.
 
+use capstan_contract::request::Request;
 use capstan_dispatch::{CommandContext, Decided, DispatchError};
 use capstan_domain::id::{InputId, OutputId, TaskId};
 use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
@@ -10,22 +11,16 @@ use serde::Deserialize;
 
 use super::{answer_schema, streams, wait};
 use crate::App;
-use crate::call::{CallContext, CommandKey, fresh_id};
+use crate::call::CallContext;
 use crate::problem::{Code, Problem};
 use crate::receipt::{Reply, Success};
 
 /// Times the question may change while an answer is checked.
 const CHECKS_MAX: u32 = 4;
 
-/// The id of an input: the same for every repeat of a command with a key. Keys are per command, so each command derives it
-/// in its own way: an input of another one may have the same key.
-pub(super) fn input_id(
-    task_id: TaskId,
-    key: Option<&CommandKey>,
-    call: &CallContext,
-    derived: impl FnOnce(TaskId, &str) -> InputId,
-) -> InputId {
-    key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| derived(task_id, &key.text()))
+/// The id of the input that a command of this type brings.
+pub(super) fn input_id<B: Request>(task_id: TaskId, call: &CallContext) -> InputId {
+    call.keyed_id(call.key().as_ref(), |key| InputId::from_key(task_id, B::NAME, key))
 }
 
 /// An input of a caller, with the facts beside it.

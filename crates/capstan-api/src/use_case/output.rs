@@ -16,16 +16,15 @@ use super::execute::Execute;
 use super::{resolve, streams, wait};
 use crate::App;
 use crate::answered::{Answered, List};
-use crate::call::{CallContext, CommandKey, fresh_id};
+use crate::call::{CallContext, CommandKey};
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
 impl Execute for CreateTaskOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
-        let key = call.key();
         let output = Box::new(ProduceOutput::from(self.clone()));
-        let output_id = output.output_id(task_id, || unnamed_output(task_id, key.as_ref(), call));
+        let output_id = output.output_id(task_id, || unnamed_output(task_id, call.key().as_ref(), call));
         let fingerprint = app.fingerprint(&output.identity(task_id));
         let command = Command::ProduceOutput { command: output, fingerprint, output_id, attempt_id: None };
         let target = Target { app, workspace, call, task_id, output_id };
@@ -35,9 +34,9 @@ impl Execute for CreateTaskOutput {
     }
 }
 
-/// The id of an output without a name: the same for every repeat of a command with a key.
+/// The id of an output without a name.
 pub(crate) fn unnamed_output(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> OutputId {
-    key.map_or_else(|| OutputId(fresh_id(call.received_at)), |key| OutputId::of_key(task_id, &key.text()))
+    call.keyed_id(key, |key| OutputId::of_key(task_id, key))
 }
 
 impl Execute for AppendTaskOutputRows {

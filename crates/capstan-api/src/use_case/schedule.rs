@@ -20,7 +20,7 @@ use super::execute::{Execute, check, decide_and_show};
 use super::{quota, resolve, streams, wait};
 use crate::App;
 use crate::answered::Answered;
-use crate::call::{CallContext, fresh_id};
+use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
@@ -28,10 +28,8 @@ impl Execute for CreateSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key();
         let named = resolve::agent(app, workspace, &self.agent_id).await;
-        let schedule_id = match &key {
-            Some(key) => ScheduleId::from_key(workspace.as_str(), &key.text()),
-            None => ScheduleId(fresh_id(call.received_at)),
-        };
+        let derived = |key: &str| ScheduleId::from_key(workspace.as_str(), key);
+        let schedule_id = call.keyed_id(key.as_ref(), derived);
         let create = |agent, create| {
             let new = NewSchedule {
                 schedule_id,
@@ -100,10 +98,8 @@ impl Execute for TriggerSchedule {
         let loaded = app.dispatch.schedules.refresh(&stream).await?;
         let known = loaded.state.as_deref().ok_or_else(|| Problem::not_found("schedule"))?;
         let agent = resolve::agent_for_task(app, workspace, &known.agent_id.to_string()).await?;
-        let task_id = match &key {
-            Some(key) => TaskId::of_trigger(workspace.as_str(), agent.agent_id, schedule_id, &key.text()),
-            None => TaskId(fresh_id(call.received_at)),
-        };
+        let derived = |key: &str| TaskId::of_trigger(workspace.as_str(), agent.agent_id, schedule_id, key);
+        let task_id = call.keyed_id(key.as_ref(), derived);
         let follow = |events: &[Event], state: &schedule::State| {
             let accept = firing::accept_of(state.as_deref()?, events, &agent)?;
             let stream = streams::task(workspace, accept.task_id).ok()?;

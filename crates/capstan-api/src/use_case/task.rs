@@ -5,7 +5,7 @@ use capstan_contract::query::{
     Page, Wait,
 };
 use capstan_contract::request::Request;
-use capstan_domain::id::{InputId, TaskId};
+use capstan_domain::id::TaskId;
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
     ArchiveTask, CancelRun, CancelTask, EnqueueRunInput, RetryTask, SubmitInput, SubmitTaskInput,
@@ -29,7 +29,7 @@ impl Execute for SubmitTaskInput {
         let task_id = self.task_id;
         let key = call.key();
         let context = call.command(&streams::task(workspace, task_id)?, key.as_ref(), &self);
-        let input_id = input_id(task_id, key.as_ref(), call, InputId::from_key);
+        let input_id = input_id::<Self>(task_id, call);
         let submitted = input::submitted(app, self, input_id, call);
         input::submit(app, workspace, task_id, submitted, &context).await
     }
@@ -43,7 +43,7 @@ impl Execute for EnqueueRunInput {
         let run_id = Some(self.run_id);
         let text = SubmitTaskInput::from_text(task_id, self.message);
         let input = SubmitTaskInput { queue_mode: self.queue_mode, ..text };
-        let input_id = input_id(task_id, key.as_ref(), call, InputId::to_run);
+        let input_id = input_id::<Self>(task_id, call);
         let submitted = input::submitted(app, input, input_id, call);
         input::submit(app, workspace, task_id, SubmitInput { run_id, ..submitted }, &context).await
     }
@@ -60,7 +60,7 @@ impl Execute for UpdateTask {
 impl Execute for RetryTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
-        let input_id = input_id(task_id, call.key().as_ref(), call, InputId::of_retry);
+        let input_id = input_id::<Self>(task_id, call);
         let message_bytes_max = app.config.message_bytes_max;
         let retry = |command| Command::Retry { command, input_id, message_bytes_max };
         decide(app, workspace, call, task_id, Success::Accepted, self, retry).await

@@ -12,7 +12,7 @@ use super::streams;
 use crate::App;
 use crate::answered::Answered;
 use crate::auth::bearer::mint;
-use crate::call::{CallContext, fresh_id};
+use crate::call::CallContext;
 use crate::problem::{Code, Problem};
 use crate::receipt::{Reply, Success};
 
@@ -25,10 +25,7 @@ impl Execute for IssueToken {
             return Err(Problem::new(Code::Forbidden, detail));
         }
         let key = call.key();
-        let token_id = match &key {
-            Some(key) => TokenId::from_key(workspace.as_str(), &key.text()),
-            None => TokenId(fresh_id(call.received_at)),
-        };
+        let token_id = call.keyed_id(key.as_ref(), |key| TokenId::from_key(workspace.as_str(), key));
         let stream = streams::token(workspace, token_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let minted = mint(workspace, token_id);

@@ -25,6 +25,8 @@ pub struct Implied {
     pub client: Option<String>,
     /// Idempotency key of the command.
     pub key: Option<String>,
+    /// Wire name of the command.
+    pub command: String,
 }
 
 /// The last run that was spoken of.

@@ -54,7 +54,7 @@ pub(crate) fn lane() -> Option<String> {
 }
 
 pub(crate) fn is_lane(value: &Option<String>) -> bool {
-    is_noted(value, &if is_stored() { lane_of_origin() } else { None }, note_lane)
+    is_noted(value, &lane_of_origin(), note_lane)
 }
 
 fn note_occasion(said: &mut Said, occasion: &Option<String>) {
@@ -66,7 +66,7 @@ pub(crate) fn triggered_occasion() -> Option<String> {
 }
 
 pub(crate) fn is_triggered_occasion(value: &Option<String>) -> bool {
-    is_noted(value, &if is_stored() { triggered() } else { None }, note_occasion)
+    is_noted(value, &triggered(), note_occasion)
 }
 
 noting! {

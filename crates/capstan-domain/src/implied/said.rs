@@ -278,8 +278,8 @@ fn input_of_source() -> Option<InputId> {
             Some(InputId::of_report(task, seq))
         }
         InputSource::Caller | InputSource::Watch => said(|said| said.input).or_else(|| {
-            let (task, key) = this_task().zip(implied(|implied| implied.key.clone()))?;
-            Some(InputId::from_key(task, &key))
+            let (command, key) = implied(|implied| Some((implied.command.clone(), implied.key.clone()?)))?;
+            Some(InputId::from_key(this_task()?, &command, &key))
         }),
     }
 }

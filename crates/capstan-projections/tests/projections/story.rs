@@ -26,6 +26,9 @@ use chrono::{DateTime, Duration, TimeZone, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+/// The command of every commit.
+const COMMAND: &str = "story";
+
 /// A small deterministic random number generator.
 pub struct Chance(u64);
 
@@ -246,6 +249,7 @@ impl Story {
             entity: stream.id().parse().ok(),
             at: self.now,
             client: None,
+            command: COMMAND.to_owned(),
             key: key.map(str::to_owned),
         };
         let records = implied::within(said, || events.iter().map(|event| event.encode().unwrap()).collect());
@@ -270,7 +274,7 @@ impl Story {
             metadata: Metadata {
                 idempotency: key
                     .map(|key| Idempotency { key: key.into(), fingerprint: format!("fingerprint of {key}") }),
-                ..Metadata::new("story", Actor::Engine, id, self.now)
+                ..Metadata::new(COMMAND, Actor::Engine, id, self.now)
             },
             events,
         };

@@ -195,7 +195,7 @@ fn a_question_without_an_answer_in_time_ends_with_its_default() {
 fn a_key_of_a_caller_takes_no_id_of_what_the_system_tells() {
     let asked = || started().and(until(60, DeadlineDefault::None, question("which one?")));
     let keyed = |seq: u32| {
-        let input_id = InputId::from_key(task_id(), &format!("report:{seq}"));
+        let input_id = InputId::from_key(task_id(), "submit-task-input", &format!("report:{seq}"));
         let queued = input_with(1, "and the costs?", |input| input.queue_mode = Some("queue".into()));
         submit(SubmitInput { input_id, ..queued })
     };

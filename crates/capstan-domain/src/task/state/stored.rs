@@ -20,6 +20,8 @@ fn implied(accepted: &TaskAccepted) -> Implied {
         entity: Some(accepted.task_id.0),
         at: accepted.accepted_at,
         client: None,
+        // Nothing of a row follows from a command.
+        command: String::new(),
         key: None,
     }
 }
@@ -122,7 +124,8 @@ impl TaskAccepted {
     pub fn of_stored(task_id: TaskId, json: &str) -> serde_json::Result<Self> {
         let StoredAcceptance { workspace, at, by, accepted } = serde_json::from_str(json)?;
         let (workspace, client) = (workspace.into_owned(), by.map(Cow::into_owned));
-        let implied = Implied { workspace, entity: Some(task_id.0), at, client, key: None };
+        let implied =
+            Implied { workspace, entity: Some(task_id.0), at, client, command: String::new(), key: None };
         within(implied, || serde_json::from_str(accepted.get()))
     }
 }
