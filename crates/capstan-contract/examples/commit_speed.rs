@@ -8,18 +8,21 @@ use std::time::{Duration, Instant};
 use capstan_contract::TaskCodec;
 use capstan_decider::{Decider as _, fold};
 use capstan_domain::agent::Created;
-use capstan_domain::id::{AttemptId, InputId, RunId, TaskId, WorkerId};
+use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, CheckToolCall, FinishAttempt, Lease, RecordUsage, ReportedOutcome,
-    SubmitInput, SubmitTaskInput, ToolCheck,
+    Accept, AcceptAgentCommand, AskedKind, CheckToolCall, ChildEnded, EndToolCall, FinishAttempt, Lease,
+    OpenBlocker, RecordUsage, ReportedOutcome, StartToolCall, SubmitInput, SubmitTaskInput, SubtaskSpec,
+    ToolCheck,
 };
+use capstan_domain::task::event::{Join, ToolExecutor, ToolOutcome};
+use capstan_domain::task::transitions::TaskState;
 use capstan_domain::task::{Command, Event, State, TaskDecider};
 use capstan_domain::usage::{ModelUsage, Usage};
 use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_envelope::{
     Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -96,13 +99,13 @@ fn main() -> Result<(), Fault> {
     let accept = Accept::new(TASK, Created::named("dev", "demo", "Demo", at), command);
     let attempt_id = AttemptId { workspace: "dev".into(), task: TASK, epoch: 1 };
     let lease = Lease {
-        run_id: RunId::for_task(TASK, 1),
+        run_id: lease_run(),
         worker_id: WorkerId(Uuid::from_u128(3)),
         worker_name: "worker-1".into(),
         lease_ms: 30_000,
     };
     let command = Box::new(FinishAttempt::new(ReportedOutcome::Ok));
-    let state = measured(
+    let running = measured(
         None,
         at,
         [
@@ -111,13 +114,35 @@ fn main() -> Result<(), Fault> {
             ("start", Command::Start { attempt_id: attempt_id.clone() }),
         ],
     )?;
-    measured(state.clone(), at, [("end", Command::Finish { command, attempt_id: attempt_id.clone() })])?;
+    measured(running.clone(), at, [("end", Command::Finish { command, attempt_id: attempt_id.clone() })])?;
+    let finish = FinishAttempt {
+        subtasks: vec![SubtaskSpec { prompt: "Ask Ann.".into(), ..SubtaskSpec::default() }; 5],
+        join: Some(Join::Any),
+        ..FinishAttempt::new(ReportedOutcome::Ok)
+    };
+    let ended = ChildEnded {
+        task_id: TaskId::for_subtask(lease_run(), 0),
+        label: Some("Ann".into()),
+        run_no: 1,
+        state: TaskState::Done,
+        result: Some(json!({ "text": "All offers are there. ".repeat(50) })),
+        error: None,
+        cost_usd: 0.0,
+    };
+    measured(
+        running.clone(),
+        at,
+        [
+            ("5 subtasks", Command::Finish { command: Box::new(finish), attempt_id: attempt_id.clone() }),
+            ("join", Command::ChildEnded(Box::new(ended))),
+        ],
+    )?;
     let used =
         ModelUsage { input_tokens: 18_250, output_tokens: 1_432, cost_usd: 0.0875, ..ModelUsage::default() };
     let usage = Usage { models: [("claude-sonnet-4".to_owned(), used)].into(), ..Usage::default() };
     let called =
         CheckToolCall::new("crm.update", json!({ "id": 1, "note": "Call the vendor back. ".repeat(12) }));
-    let check = ToolCheck {
+    let deferred = ToolCheck {
         arguments_fingerprint: "x".repeat(22),
         command: called,
         attempt_id: attempt_id.clone(),
@@ -126,18 +151,80 @@ fn main() -> Result<(), Fault> {
         is_listed: false,
         executor: None,
     };
+    let executed = ToolCheck { executor: Some(ToolExecutor::Worker), ..deferred.clone() };
     let words = SubmitTaskInput::from_text(TASK, "Ask them first whether the offer still stands. ".repeat(6));
     let reject = SubmitTaskInput { action: Some("reject".to_owned()), ..words };
+    let input = |input| Command::SubmitInput(SubmitInput::new(InputId(Uuid::from_u128(4)), input));
     measured(
-        state,
+        running.clone(),
         at,
         [
-            ("usage", Command::RecordUsage { command: RecordUsage { usage }, attempt_id }),
-            ("call", Command::CheckToolCall(Box::new(check))),
-            ("rejection", Command::SubmitInput(SubmitInput::new(InputId(Uuid::from_u128(4)), reject))),
+            (
+                "usage",
+                Command::RecordUsage { command: RecordUsage { usage }, attempt_id: attempt_id.clone() },
+            ),
+            ("call", Command::CheckToolCall(Box::new(deferred))),
+            ("rejection", input(reject)),
         ],
     )?;
+    let approve =
+        SubmitTaskInput { action: Some("approve".into()), ..SubmitTaskInput::from_text(TASK, String::new()) };
+    let tool_call_id = ToolCallId::for_blocker(BlockerId::for_task(TASK, 1));
+    let worker_id = Some(WorkerId(Uuid::from_u128(3)));
+    let start = StartToolCall { tool_call_id, try_no: 1, worker_id, has_failed: false, until: later(at) };
+    let end = EndToolCall {
+        tool_call_id,
+        try_no: 1,
+        worker_id,
+        outcome: ToolOutcome::Ok,
+        exit_code: Some(0),
+        stdout: "The offer is updated.\n".repeat(100),
+        stderr: String::new(),
+        error: None,
+    };
+    measured(
+        running.clone(),
+        at,
+        [
+            ("to execute", Command::CheckToolCall(Box::new(executed))),
+            ("approval", input(approve)),
+            ("execution", Command::StartToolCall(start)),
+            ("result", Command::EndToolCall(Box::new(end))),
+        ],
+    )?;
+    let question = OpenBlocker {
+        kind: Some(AskedKind::Approval),
+        summary: "May I send these three offers to the customers?".into(),
+        ..OpenBlocker::default()
+    };
+    let question = Command::OpenBlocker { command: Box::new(question), attempt_id, fitting: Vec::new() };
+    let pending = (1..=3).try_fold(running, |state, number| pending(state, number, at))?;
+    measured(
+        pending,
+        at,
+        [("question", question), ("words", input(SubmitTaskInput::from_text(TASK, "Too long. ".repeat(20))))],
+    )?;
     Ok(())
+}
+
+fn lease_run() -> RunId {
+    RunId::for_task(TASK, 1)
+}
+
+fn later(at: DateTime<Utc>) -> DateTime<Utc> {
+    at + TimeDelta::seconds(60)
+}
+
+/// The task with one more output that waits for a decision.
+fn pending(state: State, number: u128, at: DateTime<Utc>) -> Result<State, Fault> {
+    let command = serde_json::from_value(json!({
+        "output_type": "text", "title": "Offer", "status": "pending", "metadata": { "pending_action": "approval" },
+    }))?;
+    let output_id = OutputId(Uuid::from_u128(number));
+    let (command, fingerprint) = (Box::new(command), "x".repeat(22));
+    let produce = Command::ProduceOutput { command, fingerprint, output_id, attempt_id: None };
+    let events = TaskDecider::decide(&state, &produce.at(at)).map_err(|refusal| format!("{refusal:?}"))?;
+    Ok(fold::<TaskDecider>(state, &events))
 }
 
 /// Measures the commits of these commands, one after the other.

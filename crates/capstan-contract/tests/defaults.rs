@@ -36,6 +36,8 @@ const POLICY: &str = "run-policy.v1.json";
 
 /// Fields whose absence means what another field of the same event says.
 const SAID: &[&str] = &[
+    "blocker-opened/details",
+    "blocker-updated/details",
     "run-requested/opening",
     "schedule-changed/next/run_at",
     "schedule-created/next/run_at",
@@ -69,9 +71,9 @@ fn context(number: u128, name: &str) -> Implied {
         entity: Some(Uuid::from_u128(number)),
         at: DateTime::from_timestamp_millis(1_800_000_000_000 + i64::try_from(number).unwrap()).unwrap(),
         client: Some(format!("client-{name}")),
+        command: format!("command-{name}"),
         key: Some(format!("key-{name}")),
     }
-        command: format!("command-{name}"),
 }
 
 /// The pointers of all fields of objects in a value.

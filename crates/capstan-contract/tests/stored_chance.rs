@@ -118,7 +118,16 @@ fn related(name: &str) -> Vec<Value> {
         "session_id" => vec![json!(task())],
         "workspace" => vec![json!("dev"), json!("x")],
         "accepted_by" | "by" | "resolved_by" => vec![json!("ann"), json!("x")],
-        "message" => vec![json!("no x"), json!("x")],
+        "message" => vec![
+            json!("no x"),
+            json!("x"),
+            json!("is what it is, and it is what it is"),
+            json!("it is what it is, and it"),
+        ],
+        // Some of which the messages quote.
+        "said" | "stdout" | "stderr" | "reason" | "result" | "error" => {
+            vec![json!("x"), json!("it is what it is"), json!(" is what it is, and it\n")]
+        }
         "seq" | "revision" | "run_no" | "index" | "attempt_no" | "depth" => {
             [0, 1, 2, 3].map(|number| json!(number)).into()
         }
@@ -215,6 +224,7 @@ fn commits_with_values_that_repeat_each_other_read_back_as_they_were() {
                 entity: Some(task().0),
                 at: now(),
                 client: (number % 3 > 0).then(|| "ann".to_owned()),
+                command: "test".into(),
                 key: (number % 2 > 0).then(key),
             };
             let mut said = BTreeMap::new();
@@ -224,7 +234,6 @@ fn commits_with_values_that_repeat_each_other_read_back_as_they_were() {
             });
             let category = first.event.category;
             let read = implied::within(implied, || {
-                command: "test".into(),
                 stored
                     .iter()
                     .map(|record| DomainEvent::decode(category, record))

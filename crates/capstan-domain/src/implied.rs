@@ -11,8 +11,8 @@ mod context;
 mod frozen;
 mod numbered;
 mod origin;
+mod quoted;
 mod said;
-mod tail;
 
 use chrono::{DateTime, Utc};
 use schemars::Schema;
@@ -27,8 +27,8 @@ pub(crate) use numbered::{
     optional_blocker, optional_run, run,
 };
 pub(crate) use origin::*;
+pub(crate) use quoted::{DrawnPieces, message};
 pub(crate) use said::*;
-pub(crate) use tail::{DrawnTail, said_text};
 
 use context::{implied, unsaid};
 

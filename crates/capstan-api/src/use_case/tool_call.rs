@@ -151,7 +151,9 @@ impl WorkerCall for ReportToolCall {
         call.actor = Actor::Worker;
         call.conditions = Conditions { idempotency_key, command_id, expected_version: None };
         let key = call.key().map(|key| match key {
-            CommandKey::Given(key) => CommandKey::Given(format!("{claim}/{key}")),
+            CommandKey::Given(key) => {
+                CommandKey::Given(format!("{}/{}/{key}", claim.try_no, claim.tool_call_id))
+            }
             CommandKey::Id(id) => CommandKey::Id(id),
         });
         let context = call.command(&stream, key.as_ref(), &self);

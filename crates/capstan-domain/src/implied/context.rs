@@ -8,9 +8,11 @@ use std::cell::{Cell, RefCell};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::id::{AgentId, AttemptId, BlockerId, InputId, RunId, TaskId, ToolCallId};
+use crate::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId};
 use crate::policy::RunPolicy;
-use crate::task::event::{AttemptOutcome, InputSource, ItemDecision, RunCause, Verdict};
+use crate::task::event::{
+    AttemptOutcome, BlockerKind, InputSource, ItemDecision, Join, OutputStatus, RunCause, Verdict,
+};
 
 /// What a commit says besides its events.
 #[derive(Clone, Debug)]
@@ -23,10 +25,10 @@ pub struct Implied {
     pub at: DateTime<Utc>,
     /// Name of the caller; absent for workers, the engine and Capstan itself.
     pub client: Option<String>,
-    /// Idempotency key of the command.
-    pub key: Option<String>,
     /// Wire name of the command.
     pub command: String,
+    /// Idempotency key of the command.
+    pub key: Option<String>,
 }
 
 /// The last run that was spoken of.
@@ -47,6 +49,7 @@ pub(super) struct Said {
     pub(super) attempt: Option<AttemptId>,
     pub(super) blocker: Option<BlockerId>,
     pub(super) revision: Option<u32>,
+    pub(super) blocker_kind: Option<BlockerKind>,
     pub(super) input: Option<InputId>,
     /// Number and source of the input spoken of last; a caller is no source.
     pub(super) input_no: Option<u32>,
@@ -55,8 +58,13 @@ pub(super) struct Said {
     pub(super) message: Option<String>,
     /// The caller's text of an input whose agent receives another one.
     pub(super) text: Option<String>,
+    /// Texts that a message may quote.
+    pub(super) quotable: Vec<String>,
     pub(super) action: Option<Verdict>,
     pub(super) items: Vec<ItemDecision>,
+    /// The output whose status changes, and that status.
+    pub(super) output: Option<OutputId>,
+    pub(super) output_status: Option<OutputStatus>,
     pub(super) cause: Option<RunCause>,
     pub(super) outcome: Option<AttemptOutcome>,
     pub(super) exit_code: Option<i32>,
@@ -79,6 +87,9 @@ pub(super) struct Said {
     /// The place of the subtask spoken of, and the number of them so far.
     pub(super) subtask: Option<u32>,
     pub(super) subtasks: u32,
+    /// The subtasks that a run requested together, and its wait for them.
+    pub(super) together: Vec<TaskId>,
+    pub(super) join: Option<Join>,
     /// The workspace that holds a channel.
     pub(super) tenant: Option<String>,
     /// The fingerprint of the batch for which a watch fired.

@@ -80,6 +80,8 @@ noting! {
     };
     /// The place of a subtask among those of its commit.
     place(value: u32) |said| said.subtask = Some(*value);
+    /// A subtask with an id of its own.
+    named_subtask(value: TaskId) |said| note_together(said, Some(*value));
     /// The prompt of a subtask, which every subtask has: it counts them.
     counted_prompt(_value: String) |said| said.subtasks = said.subtasks.saturating_add(1);
 }
@@ -131,10 +133,21 @@ fn subtask_of_place() -> Option<TaskId> {
     said(|said| said.run).map(|_| TaskId::for_subtask(run(), index))
 }
 
+/// serde asks twice whether a field is left out, so the last one may be told again.
+fn note_together(said: &mut Said, subtask: Option<TaskId>) {
+    if said.together.last() != subtask.as_ref() {
+        said.together.extend(subtask);
+    }
+}
+
+fn note_subtask(said: &mut Said, subtask: &Option<TaskId>) {
+    note_together(said, *subtask);
+}
+
 pub(crate) fn subtask() -> TaskId {
-    subtask_of_place().unwrap_or_else(|| unsaid(TaskId(Uuid::nil())))
+    noted(subtask_of_place(), note_subtask).unwrap_or_else(|| unsaid(TaskId(Uuid::nil())))
 }
 
 pub(crate) fn is_subtask(value: &TaskId) -> bool {
-    subtask_of_place() == Some(*value)
+    is_noted(&Some(*value), &subtask_of_place(), note_subtask)
 }

@@ -8,11 +8,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::context::{Said, SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
+use super::quoted::{quotable, quotable_option, quotable_value};
 use crate::class_key::execution_class_key;
 use crate::id::{AgentId, BindingId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId};
 use crate::policy::{RunPolicy, based};
 use crate::task::event::{
-    AttemptOutcome, InputNumbers, InputSource, ItemDecision, Opening, RunCause, RunStatus, Verdict,
+    AttemptOutcome, BlockerKind, InputNumbers, InputSource, ItemDecision, Join, Opening, OutputStatus,
+    RunCause, RunStatus, Verdict,
 };
 
 /// Declares the functions of a field that says something: it is written as always, and noted.
@@ -43,17 +45,32 @@ macro_rules! noting {
 pub(super) use noting;
 
 noting! {
-    /// The message of an input, before its other fields.
-    message(value: String) |said| {
-        said.message = Some(value.clone());
+    action(value: Option<Verdict>) |said| said.action = *value;
+    items(value: Vec<ItemDecision>) |said| said.items.clone_from(value);
+    /// The caller's text, when the agent receives another one.
+    text(value: Option<String>) |said| {
+        said.text.clone_from(value);
+        quotable_option(said, value.as_deref());
+    };
+    /// A text that the message to the agent may quote.
+    told(value: String) |said| quotable(said, value);
+    optional_told(value: Option<String>) |said| quotable_option(said, value.as_deref());
+    result_told(value: Option<Value>) |said| quotable_value(said, value.as_ref().unwrap_or(&Value::Null));
+    changed_output(value: OutputId) |said| said.output = Some(*value);
+    changed_status(value: OutputStatus) |said| said.output_status = Some(*value);
+    blocker_kind(value: BlockerKind) |said| said.blocker_kind = Some(*value);
+    /// The wait of a run for the subtasks it requests, before those.
+    join(value: Join) |said| {
+        said.join = Some(*value);
+        said.together.clear();
+    };
+    input(value: InputId) |said| said.input = Some(*value);
+    /// The number of an input, before its other fields.
+    input_no(value: u32) |said| {
+        (said.input_no, said.source, said.message) = (Some(*value), None, None);
         (said.text, said.action) = (None, None);
         said.items.clear();
     };
-    action(value: Option<Verdict>) |said| said.action = *value;
-    items(value: Vec<ItemDecision>) |said| said.items.clone_from(value);
-    input(value: InputId) |said| said.input = Some(*value);
-    /// The number of an input, before its source.
-    input_no(value: u32) |said| (said.input_no, said.source) = (Some(*value), None);
     source(value: InputSource) |said| said.source = Some(*value);
     cause(value: RunCause) |said| said.cause = Some(*value);
     outcome(value: AttemptOutcome) |said| said.outcome = Some(*value);
@@ -106,7 +123,23 @@ repeated! {
     optional_input, is_optional_input: Option<InputId> = said(|said| said.input);
     /// The input of the commit is what its run delivers.
     inputs, is_inputs: InputNumbers = said(|said| said.input_no).into_iter().collect();
-    details, is_details: Option<String> = said(|said| said.details.clone());
+    /// The details of a question are those of the tool call that it decides; without one, a question that a person answers
+    /// has no others than its summary.
+    details, is_details: Option<String> = said(|said| match (said.tool_call, said.blocker_kind) {
+        (Some(_), _) => said.details.clone(),
+        (None, Some(BlockerKind::Input | BlockerKind::Approval)) => said.summary.clone(),
+        (None, _) => None,
+    });
+    summarised, is_summarised: Option<String> = said(|said| said.summary.clone());
+    /// An output is decided on for the reason of its own decision, or with the text that rejects all of them.
+    decided_reason, is_decided_reason: Option<String> = said(|said| {
+        if said.items.is_empty() {
+            return spoken().filter(|_| said.output_status == Some(OutputStatus::Rejected));
+        }
+        said.items.iter().find(|item| Some(item.output_id) == said.output)?.reason.clone()
+    });
+    /// A wait is for the subtasks that were requested together.
+    together, is_together: Vec<TaskId> = said(|said| Some(said.together.clone())).unwrap_or_default();
     optional_tool_call, is_optional_tool_call: Option<ToolCallId> = said(|said| said.tool_call);
     /// What the caller said in an answer: its text, which is the message unless the agent receives another one.
     spoken, is_spoken: Option<String> = said(|said| {
@@ -143,12 +176,16 @@ required! {
     tick, is_tick: chrono::DateTime<chrono::Utc> = said(|said| said.tick), else chrono::DateTime::default();
     /// A run ends as its attempt did.
     status, is_status: RunStatus = said(|said| said.outcome.map(status_of)), else RunStatus::Error;
+    requested_join, is_requested_join: Join = said(|said| said.join), else Join::None;
+    /// A call is decided on with the blocker that asks about it.
+    decided_call, is_decided_call: ToolCallId =
+        said(|said| said.blocker).map(ToolCallId::for_blocker), else ToolCallId(Uuid::nil());
+    /// The key of a worker's report names the call.
+    keyed_call, is_keyed_call: ToolCallId = part_of_key::<ToolCallId>(), else ToolCallId(Uuid::nil());
     numbered_blocker, is_numbered_blocker: BlockerId = this_task().zip(said(|said| said.revision))
         .map(|(task, revision)| BlockerId::for_task(task, revision)), else BlockerId(Uuid::nil());
     /// The key of a worker's command names the part of the attempt that it is about.
-    keyed_output, is_keyed_output: OutputId = implied(|implied| {
-        implied.key.as_deref()?.split('/').nth(1)?.parse::<OutputId>().ok()
-    }), else OutputId(Uuid::nil());
+    keyed_output, is_keyed_output: OutputId = part_of_key::<OutputId>(), else OutputId(Uuid::nil());
     /// An output without a name has the id of its command's key.
     unnamed_output, is_unnamed_output: OutputId = this_task().zip(implied(|implied| implied.key.clone()))
         .map(|(task, key)| OutputId::of_key(task, &key)), else OutputId(Uuid::nil());
@@ -160,6 +197,11 @@ required! {
     instance_key, is_instance_key: String = this_workspace().and_then(|workspace| said(|said| {
         Some(execution_class_key(&workspace, said.agent?, said.lane.as_deref(), said.policy.as_ref()?))
     })), else String::new();
+}
+
+/// The id between the first two slashes of the key.
+fn part_of_key<T: std::str::FromStr>() -> Option<T> {
+    implied(|implied| implied.key.as_deref()?.split('/').nth(1)?.parse().ok())
 }
 
 fn opening_of(cause: RunCause) -> Opening {

@@ -23,10 +23,13 @@ pub struct BlockerOpened {
     /// The run that asked.
     pub run_id: RunId,
     /// The kind of answer it requires.
+    #[serde(with = "implied::blocker_kind")]
+    #[schemars(with = "BlockerKind")]
     pub kind: BlockerKind,
     /// The question in one line.
-    #[serde(default = "implied::summary", skip_serializing_if = "implied::is_summary")]
-    #[schemars(transform = implied::drawn)]
+    #[serde(default = "implied::summary", with = "implied::summary")]
+    #[serde(skip_serializing_if = "implied::is_summary")]
+    #[schemars(with = "String", transform = implied::drawn)]
     pub summary: String,
     /// Further details.
     #[serde(default = "implied::details", skip_serializing_if = "implied::is_details")]
@@ -116,6 +119,8 @@ pub struct ItemDecision {
     /// Approve or reject.
     pub action: Decision,
     /// The reason, for people.
+    #[serde(default, with = "implied::optional_told")]
+    #[schemars(with = "Option<String>")]
     pub reason: Option<String>,
 }
 
@@ -146,8 +151,12 @@ pub struct BlockerUpdated {
     /// Id of the question.
     pub blocker_id: BlockerId,
     /// The question in one line.
+    #[serde(with = "implied::summary")]
+    #[schemars(with = "String")]
     pub summary: String,
     /// Further details.
+    #[serde(default = "implied::summarised", skip_serializing_if = "implied::is_summarised")]
+    #[schemars(transform = implied::drawn)]
     pub details: Option<String>,
     /// The single questions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

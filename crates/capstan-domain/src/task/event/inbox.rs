@@ -30,13 +30,9 @@ pub struct InputAccepted {
     #[serde(default = "implied::input_kind", skip_serializing_if = "implied::is_input_kind")]
     #[schemars(transform = implied::drawn)]
     pub kind: InputKind,
-    /// The message to the agent; blank when it needs none, as for a vote.
-    #[serde(with = "implied::message")]
-    #[schemars(with = "String")]
-    pub message: String,
     /// The caller's text, when the agent receives another one.
-    #[serde(default, with = "implied::said_text")]
-    #[schemars(with = "Option<implied::DrawnTail>")]
+    #[serde(default, with = "implied::text")]
+    #[schemars(with = "Option<String>")]
     pub said: Option<String>,
     /// The decision as a whole.
     #[serde(default, with = "implied::action")]
@@ -46,6 +42,10 @@ pub struct InputAccepted {
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "implied::items")]
     #[schemars(with = "Vec<ItemDecision>")]
     pub items: Vec<ItemDecision>,
+    /// The message to the agent; blank when it needs none, as for a vote. What it quotes of the commit is not stored again.
+    #[serde(with = "implied::message")]
+    #[schemars(with = "implied::DrawnPieces")]
+    pub message: String,
     /// The way it reaches the agent.
     #[serde(default = "implied::queue_mode", skip_serializing_if = "implied::is_queue_mode")]
     pub queue_mode: QueueMode,

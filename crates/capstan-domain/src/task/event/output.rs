@@ -71,10 +71,16 @@ pub struct OutputFinalized {
 /// An output's status changed.
 pub struct OutputStatusChanged {
     /// The output.
+    #[serde(with = "implied::changed_output")]
+    #[schemars(with = "OutputId")]
     pub output_id: OutputId,
     /// The status from now on.
+    #[serde(with = "implied::changed_status")]
+    #[schemars(with = "OutputStatus")]
     pub status: OutputStatus,
     /// The reason, when one was given.
+    #[serde(default = "implied::decided_reason", skip_serializing_if = "implied::is_decided_reason")]
+    #[schemars(transform = implied::drawn)]
     pub reason: Option<String>,
     /// Time of the event.
     pub at: At,

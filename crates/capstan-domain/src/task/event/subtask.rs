@@ -18,6 +18,8 @@ pub struct SubtasksSpawned {
     /// The run.
     pub run_id: RunId,
     /// The wait for them.
+    #[serde(with = "implied::join")]
+    #[schemars(with = "Join")]
     pub join: Join,
     /// The subtasks.
     pub subtasks: Vec<Subtask>,
@@ -33,8 +35,9 @@ pub struct Subtask {
     #[schemars(with = "u32", transform = implied::drawn)]
     pub index: u32,
     /// Its task: derived from the run and its place in the list.
-    #[serde(default = "implied::subtask", skip_serializing_if = "implied::is_subtask")]
-    #[schemars(transform = implied::drawn)]
+    #[serde(default = "implied::subtask", with = "implied::named_subtask")]
+    #[serde(skip_serializing_if = "implied::is_subtask")]
+    #[schemars(with = "TaskId", transform = implied::drawn)]
     pub task_id: TaskId,
     /// The prompt for its agent.
     #[serde(with = "implied::counted_prompt")]
@@ -63,8 +66,12 @@ pub struct Subtask {
 /// The subtasks a task waits for.
 pub struct JoinWait {
     /// All of them or any.
+    #[serde(default = "implied::requested_join", skip_serializing_if = "implied::is_requested_join")]
+    #[schemars(transform = implied::drawn)]
     pub join: Join,
     /// The subtasks.
+    #[serde(default = "implied::together", skip_serializing_if = "implied::is_together")]
+    #[schemars(transform = implied::drawn)]
     pub task_ids: Vec<TaskId>,
 }
 
@@ -81,8 +88,12 @@ pub struct SubtaskEnded {
     /// Its outcome.
     pub state: TaskState,
     /// The result of its agent.
+    #[serde(default, with = "implied::result_told")]
+    #[schemars(with = "Option<Value>")]
     pub result: Option<Value>,
     /// The error, for people.
+    #[serde(default, with = "implied::optional_told")]
+    #[schemars(with = "Option<String>")]
     pub error: Option<String>,
     /// Cost of its whole tree, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]

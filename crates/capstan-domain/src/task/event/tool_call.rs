@@ -59,6 +59,8 @@ pub struct ToolCallAllowed {
 /// A kept call was decided on.
 pub struct ToolCallDecided {
     /// The call.
+    #[serde(default = "implied::decided_call", skip_serializing_if = "implied::is_decided_call")]
+    #[schemars(transform = implied::drawn)]
     pub tool_call_id: ToolCallId,
     /// Approve or reject.
     pub approved: bool,
@@ -89,18 +91,24 @@ pub struct ToolExecutionStarted {
 /// An approved call was executed, or given up.
 pub struct ToolExecutionEnded {
     /// The call.
+    #[serde(default = "implied::keyed_call", skip_serializing_if = "implied::is_keyed_call")]
+    #[schemars(transform = implied::drawn)]
     pub tool_call_id: ToolCallId,
     /// Its outcome.
     pub outcome: ToolOutcome,
     /// The exit code, when there is one.
     pub exit_code: Option<i32>,
     /// Standard output.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, with = "implied::told", skip_serializing_if = "String::is_empty")]
+    #[schemars(with = "String")]
     pub stdout: String,
     /// Standard error.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, with = "implied::told", skip_serializing_if = "String::is_empty")]
+    #[schemars(with = "String")]
     pub stderr: String,
     /// The error, for people.
+    #[serde(default, with = "implied::optional_told")]
+    #[schemars(with = "Option<String>")]
     pub error: Option<String>,
     /// Time of the event.
     pub at: At,
