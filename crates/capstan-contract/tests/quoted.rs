@@ -206,7 +206,9 @@ fn what_a_caller_says_and_why_an_output_is_rejected_stands_once() {
     for words in ["the prices of last year", "no address in it", "the list of March"] {
         rejected.says(words, 1);
     }
-    rejected.takes_at_most(1_130);
+    rejected.says(&Uuid::from_u128(0x76).to_string(), 1);
+    rejected.says("approve_reject", 0);
+    rejected.takes_at_most(980);
     // A text that decides nothing rejects all of them.
     let revised = asked().told("no", text("Say both in two sentences."));
     revised.says("in two sentences", 1);

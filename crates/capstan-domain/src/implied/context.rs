@@ -65,6 +65,8 @@ pub(super) struct Said {
     /// The output whose status changes, and that status.
     pub(super) output: Option<OutputId>,
     pub(super) output_status: Option<OutputStatus>,
+    /// The place among the items of the next decision that is carried out.
+    pub(super) next_item: usize,
     pub(super) cause: Option<RunCause>,
     pub(super) outcome: Option<AttemptOutcome>,
     pub(super) exit_code: Option<i32>,

@@ -22,7 +22,8 @@ struct Frozen {
     first: u32,
     priority: Priority,
     parent_close: ParentClose,
-    input_kind: InputKind,
+    #[serde(rename = "input_kind")]
+    text_kind: InputKind,
     queue_mode: QueueMode,
     input_source: InputSource,
     output_status: OutputStatus,
@@ -56,7 +57,7 @@ stored_only! {
     lease_ms, is_lease_ms: i64;
     first, is_first: u32;
     priority, is_priority: Priority;
-    input_kind, is_input_kind: InputKind;
+    text_kind, is_text_kind: InputKind;
     output_status, is_output_status: OutputStatus;
     agent_role, is_agent_role: String;
     memory_scope, is_memory_scope: String;

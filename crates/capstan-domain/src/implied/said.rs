@@ -1,20 +1,21 @@
 //! Values that an event of a commit says and a later one, or a later field, repeats: the functions of the field that says
 //! one, which note it, and those of the field that repeats it.
 
-#![expect(clippy::ptr_arg, reason = "serde hands fields by reference")]
+#![expect(clippy::ptr_arg, clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::context::{Said, SaidRun, implied, is_stored, said, say, this_task, this_workspace, unsaid};
+use super::frozen::{is_text_kind, text_kind};
 use super::quoted::{quotable, quotable_option, quotable_value};
 use crate::class_key::execution_class_key;
 use crate::id::{AgentId, BindingId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId};
 use crate::policy::{RunPolicy, based};
 use crate::task::event::{
-    AttemptOutcome, BlockerKind, InputNumbers, InputSource, ItemDecision, Join, Opening, OutputStatus,
-    RunCause, RunStatus, Verdict,
+    AttemptOutcome, BlockerKind, InputKind, InputNumbers, InputSource, ItemDecision, Join, Opening,
+    OutputStatus, RunCause, RunStatus, Verdict,
 };
 
 /// Declares the functions of a field that says something: it is written as always, and noted.
@@ -56,8 +57,17 @@ noting! {
     told(value: String) |said| quotable(said, value);
     optional_told(value: Option<String>) |said| quotable_option(said, value.as_deref());
     result_told(value: Option<Value>) |said| quotable_value(said, value.as_ref().unwrap_or(&Value::Null));
-    changed_output(value: OutputId) |said| said.output = Some(*value);
-    changed_status(value: OutputStatus) |said| said.output_status = Some(*value);
+    /// An output that is not the next one.
+    changed_output(value: OutputId) |said| {
+        said.output = Some(*value);
+        let place = said.items.iter().position(|item| item.output_id == *value);
+        said.next_item = place.unwrap_or(said.next_item);
+    };
+    /// The status that an output gets, which every change of one has: it counts them.
+    changed_status(value: OutputStatus) |said| {
+        said.output_status = Some(*value);
+        said.next_item = said.next_item.saturating_add(1);
+    };
     blocker_kind(value: BlockerKind) |said| said.blocker_kind = Some(*value);
     /// The wait of a run for the subtasks it requests, before those.
     join(value: Join) |said| {
@@ -68,7 +78,7 @@ noting! {
     /// The number of an input, before its other fields.
     input_no(value: u32) |said| {
         (said.input_no, said.source, said.message) = (Some(*value), None, None);
-        (said.text, said.action) = (None, None);
+        (said.text, said.action, said.next_item) = (None, None, 0);
         said.items.clear();
     };
     source(value: InputSource) |said| said.source = Some(*value);
@@ -269,6 +279,52 @@ pub(crate) fn shown_arguments() -> Option<String> {
 
 pub(crate) fn is_shown_arguments(value: &Option<String>) -> bool {
     is_noted(value, &said(|said| said.arguments.clone()), note_details)
+}
+
+fn note_action(said: &mut Said, action: &Option<Verdict>) {
+    said.action = *action;
+}
+
+/// The decision as a whole is what the single ones mean together.
+pub(crate) fn whole_action() -> Option<Verdict> {
+    noted(verdict_of_items(), note_action)
+}
+
+pub(crate) fn is_whole_action(value: &Option<Verdict>) -> bool {
+    is_noted(value, &verdict_of_items(), note_action)
+}
+
+fn verdict_of_items() -> Option<Verdict> {
+    said(|said| Verdict::from_items(&said.items))
+}
+
+/// An input with a decision is one.
+pub(crate) fn input_kind() -> InputKind {
+    if decides() { InputKind::ApproveReject } else { text_kind() }
+}
+
+pub(crate) fn is_input_kind(value: &InputKind) -> bool {
+    if decides() { *value == InputKind::ApproveReject } else { is_text_kind(value) }
+}
+
+fn decides() -> bool {
+    said(|said| said.action).is_some()
+}
+
+fn note_output(said: &mut Said, output: &Option<OutputId>) {
+    said.output = *output;
+}
+
+/// The output of the decision that was counted last: an absent field is filled in behind its status.
+pub(crate) fn next_output() -> OutputId {
+    let counted = said(|said| Some(said.items.get(said.next_item.checked_sub(1)?)?.output_id));
+    noted(counted, note_output).unwrap_or_else(|| unsaid(OutputId(Uuid::nil())))
+}
+
+/// Whether it is left out is decided before the change is counted.
+pub(crate) fn is_next_output(value: &OutputId) -> bool {
+    let next = said(|said| Some(said.items.get(said.next_item)?.output_id));
+    is_noted(&Some(*value), &next, note_output)
 }
 
 fn note_agent(said: &mut Said, agent: &Option<AgentId>) {

@@ -26,22 +26,23 @@ pub struct InputAccepted {
     #[serde(skip_serializing_if = "implied::is_accepted_input")]
     #[schemars(with = "InputId", transform = implied::drawn)]
     pub input_id: InputId,
-    /// The kind of input.
-    #[serde(default = "implied::input_kind", skip_serializing_if = "implied::is_input_kind")]
-    #[schemars(transform = implied::drawn)]
-    pub kind: InputKind,
     /// The caller's text, when the agent receives another one.
     #[serde(default, with = "implied::text")]
     #[schemars(with = "Option<String>")]
     pub said: Option<String>,
-    /// The decision as a whole.
-    #[serde(default, with = "implied::action")]
-    #[schemars(with = "Option<Verdict>")]
-    pub action: Option<Verdict>,
     /// Decisions on single outputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "implied::items")]
     #[schemars(with = "Vec<ItemDecision>")]
     pub items: Vec<ItemDecision>,
+    /// The decision as a whole.
+    #[serde(default = "implied::whole_action", with = "implied::action")]
+    #[serde(skip_serializing_if = "implied::is_whole_action")]
+    #[schemars(with = "Option<Verdict>", transform = implied::drawn)]
+    pub action: Option<Verdict>,
+    /// The kind of input.
+    #[serde(default = "implied::input_kind", skip_serializing_if = "implied::is_input_kind")]
+    #[schemars(transform = implied::drawn)]
+    pub kind: InputKind,
     /// The message to the agent; blank when it needs none, as for a vote. What it quotes of the commit is not stored again.
     #[serde(with = "implied::message")]
     #[schemars(with = "implied::DrawnPieces")]

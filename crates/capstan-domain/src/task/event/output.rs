@@ -71,8 +71,9 @@ pub struct OutputFinalized {
 /// An output's status changed.
 pub struct OutputStatusChanged {
     /// The output.
-    #[serde(with = "implied::changed_output")]
-    #[schemars(with = "OutputId")]
+    #[serde(default = "implied::next_output", with = "implied::changed_output")]
+    #[serde(skip_serializing_if = "implied::is_next_output")]
+    #[schemars(with = "OutputId", transform = implied::drawn)]
     pub output_id: OutputId,
     /// The status from now on.
     #[serde(with = "implied::changed_status")]
