@@ -1,7 +1,9 @@
 //! Measures writing and reading a commit, with its events as they are stored and whole:
 //! `cargo run --release -p capstan-contract --example commit_speed`.
 //!
-//! Whole events are what commits held before they left out what the commit says; the envelope around them is today's.
+//! Whole events are what commits held before they left out what the commit says; the envelope around them is today's. The
+//! acceptance is measured once more with a configuration of 4 KB in it, as a map of texts, which is how it carried that of its
+//! agent before it named it. Times are of this thread on a processor, the median of five rounds.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ use capstan_envelope::{
     Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 const ROUND: Duration = Duration::from_millis(300);
@@ -46,18 +48,26 @@ fn commit(events: Vec<EventRecord>) -> Result<Commit, Fault> {
     })
 }
 
-/// Shortest time of one call among the rounds, in microseconds.
-fn shortest(mut call: impl FnMut() -> Result<(), Fault>) -> Result<f64, Fault> {
-    let mut best = f64::MAX;
+/// Time of this thread on a processor so far, in microseconds: what other work takes meanwhile is not in it.
+fn processor_us() -> Result<f64, Fault> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = text.split(' ').next().ok_or("the kernel tells no time of a thread")?;
+    Ok(nanos.parse::<f64>()? / 1e3)
+}
+
+/// The median over the rounds of the time of one call, in microseconds.
+fn timed(mut call: impl FnMut() -> Result<(), Fault>) -> Result<f64, Fault> {
+    let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        let (started, mut calls) = (Instant::now(), 0_u32);
+        let (started, before, mut calls) = (Instant::now(), processor_us()?, 0_u32);
         while started.elapsed() < ROUND {
             call()?;
             calls += 1;
         }
-        best = best.min(started.elapsed().as_secs_f64() * 1e6 / f64::from(calls));
+        times.push((processor_us()? - before) / f64::from(calls));
     }
-    Ok(best)
+    times.sort_by(f64::total_cmp);
+    Ok(times[ROUNDS / 2])
 }
 
 #[expect(clippy::print_stdout, reason = "a tool for people")]
@@ -74,12 +84,12 @@ fn measure(name: &str, events: &[Event]) -> Result<(), Fault> {
         Ok(Commit { events, ..empty.clone() }.to_bytes()?)
     };
     for (form, bytes) in [("stored", stored(&empty)?), ("whole", whole(&empty)?)] {
-        let write = shortest(|| {
+        let write = timed(|| {
             let written = if form == "stored" { stored(&empty)? } else { whole(&empty)? };
             std::hint::black_box(written);
             Ok(())
         })?;
-        let read = shortest(|| {
+        let read = timed(|| {
             let commit = Commit::from_bytes(empty.stream.clone(), 1, &bytes)?;
             std::hint::black_box(TaskCodec::decode(&commit)?);
             Ok(())
@@ -97,6 +107,12 @@ fn main() -> Result<(), Fault> {
     let message = "Compare the offers of these three vendors. ".repeat(12);
     let command = AcceptAgentCommand { message, ..AcceptAgentCommand::default() };
     let accept = Accept::new(TASK, Created::named("dev", "demo", "Demo", at), command);
+    // Some sixty settings with texts of 50 bytes.
+    let config: Map<String, Value> =
+        (0..62).map(|number| (format!("setting-{number:02}"), "a text ".repeat(7).into())).collect();
+    let carrying = AcceptAgentCommand { routing: config, ..accept.command.clone() };
+    let carrying = Accept { command: carrying, ..accept.clone() };
+    measured(None, at, [("with config", Command::Accept(Box::new(carrying)))])?;
     let attempt_id = AttemptId { workspace: "dev".into(), task: TASK, epoch: 1 };
     let lease = Lease {
         run_id: lease_run(),
