@@ -18,13 +18,15 @@ pub struct Answered {
     pub json: Vec<u8>,
     /// True when the body contains a secret, which no cache may keep.
     pub is_secret: bool,
+    /// True when the reply to a command has no entity because the caller preferred that.
+    pub is_minimal: bool,
 }
 
 impl Answered {
     /// Status 200 with this value.
     pub(crate) fn json(value: &impl Serialize) -> Self {
         let json = serde_json::to_vec(value).expect("an answer is plain data");
-        Self { status: 200, position: None, version: None, json, is_secret: false }
+        Self { status: 200, position: None, version: None, json, is_secret: false, is_minimal: false }
     }
 
     /// Read at this position.
@@ -37,7 +39,14 @@ impl Answered {
 impl From<Object> for Answered {
     fn from(Object { json, version, position }: Object) -> Self {
         let json = String::from(Box::<str>::from(json)).into_bytes();
-        Self { status: 200, position: Some(position), version: Some(version), json, is_secret: false }
+        Self {
+            status: 200,
+            position: Some(position),
+            version: Some(version),
+            json,
+            is_secret: false,
+            is_minimal: false,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::prefer;
+
 /// A fresh id that sorts by time, so that rows made together lie together.
 pub(crate) fn fresh_id(at: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
@@ -35,6 +37,8 @@ pub struct CallContext {
     pub received_at: DateTime<Utc>,
     /// True when the answer will be kept where others may read it: nothing secret may stand in it.
     pub answer_is_kept: bool,
+    /// True when the caller prefers a reply without the entity (RFC 7240, `return=minimal`).
+    pub is_minimal: bool,
 }
 
 impl CallContext {
@@ -50,6 +54,7 @@ impl CallContext {
             traceparent: None,
             received_at,
             answer_is_kept: false,
+            is_minimal: false,
         }
     }
 
@@ -64,6 +69,17 @@ impl CallContext {
     #[must_use]
     pub(crate) fn traced(self, traceparent: Option<&str>) -> Self {
         Self { traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned), ..self }
+    }
+
+    /// This call with the preferences of its caller, the texts of its headers `Prefer`.
+    #[must_use]
+    pub(crate) fn preferring<'a>(self, given: impl Iterator<Item = &'a str>) -> Self {
+        Self { is_minimal: prefer::is_minimal(given), ..self }
+    }
+
+    /// The read of an entity that the reply shows; none when the caller prefers a reply without it.
+    pub(crate) fn shows<F>(&self, read: F) -> Option<F> {
+        (!self.is_minimal).then_some(read)
     }
 
     /// This call under these conditions.

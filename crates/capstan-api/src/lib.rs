@@ -21,6 +21,7 @@ mod json_schema;
 mod metric;
 pub mod nats;
 mod operation;
+mod prefer;
 mod problem;
 mod receipt;
 mod request;

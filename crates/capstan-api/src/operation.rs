@@ -52,6 +52,11 @@ impl Operation {
         self.name == "ExecuteBatch"
     }
 
+    /// True for commands of callers, alone or in a batch: a caller may prefer a reply without the entity.
+    pub fn takes_preferences(&self) -> bool {
+        self.bus.is_some() || self.is_batch()
+    }
+
     /// The name on `capstan.rpc.<workspace>.<name>`, if the operation is served on NATS. Worker calls have a level of
     /// their own, so that a permission for all commands of a workspace does not include them.
     pub fn rpc_name(&self) -> Option<String> {

@@ -1,9 +1,9 @@
 //! The reply to a command that was accepted.
 
 use capstan_dispatch::{CommandContext, Decided, Dispatchable};
-use capstan_domain::id::InputId;
+use capstan_domain::id::{InputId, OutputId, TaskId};
 use capstan_domain::task::event::InputOutcome;
-use capstan_envelope::Position;
+use capstan_envelope::{Position, StreamId};
 use schemars::JsonSchema;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -18,6 +18,10 @@ use crate::auth::bearer::Secret;
 pub struct Receipt {
     /// The command; the id of its commit.
     pub command_id: Uuid,
+    /// The entity that `version` counts the commits of: the id of a task, of an agent, a schedule, a token or a channel's
+    /// binding, the key of a class, the name of a workspace. Absent when the command may be about many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Reads at this position show its effect.
     pub position: Position,
     /// The entity's version after it.
@@ -59,6 +63,12 @@ pub struct Reply {
     pub input: Option<(InputId, InputOutcome)>,
     /// True when the command became an input of its session's task.
     pub continued: bool,
+    /// The output of a task that the command is about.
+    pub output_id: Option<OutputId>,
+    /// The task that a schedule made.
+    pub task_id: Option<TaskId>,
+    /// True when the caller preferred a reply without the entity.
+    pub is_minimal: bool,
     /// The entity by its name; absent when the read models are too far behind to show it.
     pub entity: Option<(&'static str, Box<RawValue>)>,
     /// Version and position of the entity shown, when they differ from the receipt.
@@ -84,6 +94,12 @@ impl Serialize for Reply {
             }
             body.serialize_entry("input_id", input_id)?;
         }
+        if let Some(task_id) = &self.task_id {
+            body.serialize_entry("task_id", task_id)?;
+        }
+        if let Some(output_id) = &self.output_id {
+            body.serialize_entry("output_id", output_id)?;
+        }
         if let Some((name, json)) = &self.entity {
             body.serialize_entry(name, json)?;
         }
@@ -98,11 +114,13 @@ impl Reply {
     /// The reply to a command that was accepted.
     pub(crate) fn new<D: Dispatchable>(
         success: Success,
+        stream: &StreamId,
         context: &CommandContext,
         decided: &Decided<D>,
     ) -> Self {
         let receipt = Receipt {
             command_id: context.command_id,
+            id: Some(stream.id().to_owned()),
             position: decided.position,
             version: decided.version,
             duplicate: decided.duplicate,
@@ -114,7 +132,18 @@ impl Reply {
 
     /// A reply with this receipt and no entity yet.
     pub(crate) fn from_receipt(success: Success, receipt: Receipt) -> Self {
-        Self { success, receipt, input: None, continued: false, entity: None, shown_at: None, secret: None }
+        Self {
+            success,
+            receipt,
+            input: None,
+            continued: false,
+            output_id: None,
+            task_id: None,
+            is_minimal: false,
+            entity: None,
+            shown_at: None,
+            secret: None,
+        }
     }
 
     /// Shows the entity as the read models have it, possibly later than the command.
@@ -144,6 +173,7 @@ impl From<Reply> for Answered {
             position: Some(position.later_of(stored.position)),
             version: Some(version),
             is_secret: reply.secret.is_some(),
+            is_minimal: reply.is_minimal,
             ..Self::json(&reply)
         }
     }

@@ -91,6 +91,9 @@ pub struct Page<T> {
 pub struct Receipt {
     /// The command.
     pub command_id: Uuid,
+    /// The entity whose version this is: an id, a class key or the name of a workspace; absent for commands about many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The position of its events in the log; wait for it with `min_position`.
     pub position: String,
     /// The entity's version after it.
@@ -149,7 +152,7 @@ impl Task {
 pub struct Accepted {
     /// The proof.
     pub receipt: Receipt,
-    /// The task after the command; absent when the server could not show it in time.
+    /// The task after the command; absent when the server could not show it in time, or was asked for a minimal reply.
     pub task: Option<Task>,
 }
 
@@ -163,7 +166,7 @@ pub struct InputAccepted {
     pub outcome: String,
     /// The input.
     pub input_id: Uuid,
-    /// The task after the input; absent when the server could not show it in time.
+    /// The task after the input; absent when the server could not show it in time, or was asked for a minimal reply.
     pub task: Option<Task>,
 }
 

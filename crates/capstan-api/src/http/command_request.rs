@@ -14,6 +14,7 @@ use super::fields::Fields;
 use crate::App;
 use crate::auth::caller::Caller;
 use crate::call::CallContext;
+use crate::prefer::PREFER;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::request;
@@ -52,7 +53,8 @@ impl CommandRequest {
             Some(workspace) => workspace,
             None => resolve::new_workspace(C::NEW_WORKSPACE.map_or("", |name| name(&command)))?,
         };
-        command.execute(app, &workspace, &self.call.under(conditions.into())).await
+        let reply = command.execute(app, &workspace, &self.call.under(conditions.into())).await?;
+        Ok(Reply { is_minimal: self.call.is_minimal, ..reply })
     }
 }
 
@@ -65,7 +67,8 @@ impl<S: Sync> FromRequestParts<S> for CallContext {
             None => Actor::Client { name: "anonymous".into() },
         };
         let trace = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
-        let call = Self::new(actor, Utc::now()).traced(trace);
+        let preferences = parts.headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+        let call = Self::new(actor, Utc::now()).traced(trace).preferring(preferences);
         Ok(match parts.extensions.get::<Correlation>() {
             Some(Correlation { id, is_given: true }) => call.correlated(Some(*id)),
             Some(Correlation { id, is_given: false }) => Self { correlation_id: *id, ..call },

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::answered::Answered;
 use crate::call::CallContext;
 use crate::header_fields;
+use crate::prefer::{APPLIED, MINIMAL, PREFER};
 use crate::problem::Problem;
 use crate::request::{Outer, Source};
 
@@ -23,6 +24,9 @@ pub(super) fn headers_of(answered: &Answered) -> HeaderMap {
     }
     if let Some(version) = answered.version {
         headers.insert("ETag", format!("\"{version}\""));
+    }
+    if answered.is_minimal {
+        headers.insert(APPLIED, MINIMAL);
     }
     headers
 }
@@ -53,7 +57,7 @@ pub(super) fn call(headers: Option<&HeaderMap>) -> CallContext {
     let given = |name| headers.and_then(|headers| find(headers, name));
     let call = CallContext::new(Actor::Client { name: "nats".into() }, Utc::now());
     let correlation_id = given("capstan-correlation-id").and_then(|text| text.parse().ok());
-    call.correlated(correlation_id).traced(given("traceparent"))
+    call.correlated(correlation_id).traced(given("traceparent")).preferring(given(PREFER).into_iter())
 }
 
 /// A header by its name in any case: NATS keeps the case.

@@ -113,7 +113,7 @@ async fn execute(
         let (Unconditional {}, conditions) = request::read(&fields, b"")?;
         let answers =
             batch::execute(&surface.app, workspace, conditions, json, call, may_be_in_batch).await?;
-        return Ok(rendered(Answered::json(&answers)));
+        return Ok(rendered(Answered { is_minimal: call.is_minimal, ..Answered::json(&answers) }));
     }
     if QUERIES.iter().any(|query| query.name == name) {
         return Ok(rendered(queries::answer(&surface.app, workspace, name, &fields, json).await?));

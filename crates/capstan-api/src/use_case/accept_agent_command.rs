@@ -71,13 +71,16 @@ impl Execute for AcceptAgentCommand {
                 DispatchError::Rejected(Rejection::Exists) => DispatchError::IdempotencyConflict,
                 error => error,
             })?;
-        let mut reply = Reply::new(Success::Accepted, &context, &decided);
+        let mut reply = Reply::new(Success::Accepted, &stream, &context, &decided);
         // A new task is shown from its own events, so that the reply does not wait for the read models.
         if decided.duplicate {
-            let task = wait::shown(app, decided.position, app.reads.one(workspace, &task_id)).await;
+            let shown = call.shows(app.reads.one(workspace, &task_id));
+            let task = wait::shown(app, decided.position, shown).await;
             return Ok(reply.showing_object("task", task));
         }
-        reply.entity = Reads::new_task(&stream, &context, &decided).map(|task| ("task", task));
+        if !call.is_minimal {
+            reply.entity = Reads::new_task(&stream, &context, &decided).map(|task| ("task", task));
+        }
         Ok(reply)
     }
 }

@@ -31,7 +31,7 @@ impl Execute for CreateAgent {
         }
         let context = call.command(&stream, call.key().as_ref(), &self);
         let command = Command::Create { workspace: workspace.to_string(), agent: Box::new(self) };
-        let (agents, shown) = (&app.dispatch.agents, app.reads.one(workspace, &agent_id));
+        let (agents, shown) = (&app.dispatch.agents, call.shows(app.reads.one(workspace, &agent_id)));
         decide_and_show(app, agents, &stream, command, &context, Success::Created, shown).await
     }
 }
@@ -46,7 +46,8 @@ impl Execute for UpdateAgent {
         let agent_id = named_id(app, workspace, &mut self.agent_id).await?;
         let stream = streams::agent(workspace, agent_id)?;
         let context = call.command(&stream, call.key().as_ref(), &self);
-        let (command, shown) = (Command::Update(Box::new(self)), app.reads.one(workspace, &agent_id));
+        let (command, shown) =
+            (Command::Update(Box::new(self)), call.shows(app.reads.one(workspace, &agent_id)));
         decide_and_show(app, &app.dispatch.agents, &stream, command, &context, Success::Done, shown).await
     }
 }

@@ -76,7 +76,8 @@ impl Execute for ArchiveAllOutputs {
                 break;
             }
         }
-        let receipt = Receipt { command_id: context.command_id, position, version: 0, duplicate: false };
+        let receipt =
+            Receipt { command_id: context.command_id, id: None, position, version: 0, duplicate: false };
         Ok(Reply::from_receipt(Success::Done, receipt).showing("archived", &archived))
     }
 }

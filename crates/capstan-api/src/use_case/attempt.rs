@@ -132,6 +132,7 @@ impl WorkerCall for ClaimInput {
         if let Some(input) = task.and_then(|task| task.inbox.iter().find(|input| input.state == held)) {
             let receipt = Receipt {
                 command_id: context.command_id,
+                id: Some(fence.stream.id().to_owned()),
                 position: loaded.head.position,
                 version: loaded.head.version,
                 duplicate: true,
@@ -146,7 +147,7 @@ impl WorkerCall for ClaimInput {
                 _ => None,
             })
         });
-        let reply = Reply::new(Success::Done, &context, &decided);
+        let reply = Reply::new(Success::Done, &fence.stream, &context, &decided);
         Ok(reply.showing("input", &input.map(claimed)).into())
     }
 }
@@ -209,6 +210,6 @@ impl WorkerCall for ReturnAttempt {
         if !decided.changed && !decided.duplicate {
             return Err(lease_lost(decided.loaded.state.as_deref()));
         }
-        Ok(Reply::new(Success::Done, &context, &decided).into())
+        Ok(Reply::new(Success::Done, &fence.stream, &context, &decided).into())
     }
 }

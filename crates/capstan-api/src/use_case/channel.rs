@@ -30,8 +30,12 @@ impl Execute for UpsertChannelBinding {
         let context = call.command_of_tenant(workspace, &stream, call.key().as_ref(), &self);
         let binding_id = BindingId::for_channel(workspace.as_str(), address.channel_id());
         let command = Command::Upsert { workspace: workspace.to_string(), agent_id, binding: Box::new(self) };
-        let shown = app.reads.one(workspace, &binding_id);
-        decide_and_show(app, &app.dispatch.channels, &stream, command, &context, Success::Done, shown).await
+        let shown = call.shows(app.reads.one(workspace, &binding_id));
+        let channels = &app.dispatch.channels;
+        let mut reply =
+            decide_and_show(app, channels, &stream, command, &context, Success::Done, shown).await?;
+        reply.receipt.id = Some(binding_id.to_string());
+        Ok(reply)
     }
 }
 
@@ -47,7 +51,10 @@ impl Execute for DeleteChannelBinding {
         let context = call.command_of_tenant(workspace, &stream, call.key().as_ref(), &self);
         let command = Requested::new(Command::Delete { workspace: workspace.to_string() }, call.received_at);
         let decided = app.dispatch.channels.execute(&stream, &command, &context).await?;
-        Ok(Reply::new(Success::Done, &context, &decided))
+        let mut reply = Reply::new(Success::Done, &stream, &context, &decided);
+        let binding_id = BindingId::for_channel(workspace.as_str(), address.channel_id());
+        reply.receipt.id = Some(binding_id.to_string());
+        Ok(reply)
     }
 }
 

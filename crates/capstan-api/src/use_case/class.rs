@@ -22,7 +22,7 @@ impl Execute for ConfigureClass {
         let context = call.command(&stream, call.key().as_ref(), &self);
         let command = Command::Configure(self);
         let key = InstanceKey(&instance_key);
-        let shown = app.reads.one(workspace, &key);
+        let shown = call.shows(app.reads.one(workspace, &key));
         decide_and_show(app, &app.dispatch.classes, &stream, command, &context, Success::Done, shown).await
     }
 }

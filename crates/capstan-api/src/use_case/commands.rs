@@ -65,5 +65,6 @@ async fn run<C: Execute>(
         resolve::workspace(app, workspace).await?
     };
     let (command, conditions) = request::read_without::<C, C::Beside>(&outer, json, known)?;
-    command.execute(app, &workspace, &call.under(conditions.into())).await
+    let reply = command.execute(app, &workspace, &call.under(conditions.into())).await?;
+    Ok(Reply { is_minimal: call.is_minimal, ..reply })
 }

@@ -63,7 +63,7 @@ pub(crate) async fn execute(
         let first = (app.dispatch.sessions.as_ref(), &stream, &command);
         match execute_together(first, app.dispatch.tasks.as_ref(), follow, &context).await {
             Ok(Together { first, second }) => {
-                return reply(app, workspace, &context, &first, second.as_ref()).await;
+                return reply(app, workspace, (&context, call), &first, second.as_ref()).await;
             }
             Err(TogetherError::First(DispatchError::Rejected(session::Rejection::MovedOn(_)))) => {
                 app.dispatch.sessions.refresh(&stream).await?;
@@ -125,34 +125,33 @@ fn follow(
 async fn reply(
     app: &App,
     workspace: &Workspace,
-    context: &CommandContext,
+    (context, call): (&CommandContext, &CallContext),
     session: &capstan_dispatch::Decided<Session>,
     task: Option<&capstan_dispatch::Decided<TaskDecider>>,
 ) -> Result<Reply, Problem> {
-    let Some(task) = task else {
+    let (Some(task), Some(event)) = (task, session.events.first()) else {
         return Err(Problem::new(Code::Contended, "the task of the session is not readable yet"));
     };
-    let mut reply = Reply::new(Success::Accepted, context, task);
+    let task_id = match event {
+        Event::Bound(bound) => bound.task_id,
+        Event::Continued(continued) => continued.task_id,
+    };
+    let stream = streams::task(workspace, task_id)?;
+    let mut reply = Reply::new(Success::Accepted, &stream, context, task);
     if session.duplicate {
         reply.receipt.duplicate = true;
         reply.success = Success::Done;
     }
-    match session.events.first() {
-        Some(Event::Continued(continued)) => {
-            reply.input = Some((continued.input_id, outcome(task, continued.input_id)));
-            reply.continued = true;
-            let shown = wait::shown(app, task.position, app.reads.one(workspace, &continued.task_id)).await;
-            Ok(reply.showing_object("task", shown))
-        }
-        Some(Event::Bound(bound)) if !session.duplicate => {
-            let stream = streams::task(workspace, bound.task_id)?;
+    if let Event::Continued(continued) = event {
+        reply.input = Some((continued.input_id, outcome(task, continued.input_id)));
+        reply.continued = true;
+    } else if !session.duplicate {
+        if !call.is_minimal {
             reply.entity = Reads::new_task(&stream, context, task).map(|task| ("task", task));
-            Ok(reply)
         }
-        Some(Event::Bound(bound)) => {
-            let shown = wait::shown(app, task.position, app.reads.one(workspace, &bound.task_id)).await;
-            Ok(reply.showing_object("task", shown))
-        }
-        None => Ok(reply),
+        return Ok(reply);
     }
+    let shown = call.shows(app.reads.one(workspace, &task_id));
+    let shown = wait::shown(app, task.position, shown).await;
+    Ok(reply.showing_object("task", shown))
 }

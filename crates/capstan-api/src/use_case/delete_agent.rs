@@ -52,7 +52,7 @@ impl Execute for DeleteAgent {
         if decided.changed {
             deletion.clean_up(self.cancel_open, &mut cancelled).await;
         }
-        Ok(Reply::new(Success::Done, &context, &decided).showing("cancelled_tasks", &cancelled))
+        Ok(Reply::new(Success::Done, &stream, &context, &decided).showing("cancelled_tasks", &cancelled))
     }
 }
 

@@ -35,7 +35,8 @@ where
     Ok(D::decide(&D::State::default(), command).map(drop)?)
 }
 
-/// Decides a command on the stream of an entity, and replies with the entity as reads show it.
+/// Decides a command on the stream of an entity, and replies with the entity as reads show it. `entity`: its read, if the caller
+/// wants it.
 pub(super) async fn decide_and_show<D, K, C>(
     app: &App,
     dispatcher: &Dispatcher<D, K>,
@@ -43,7 +44,7 @@ pub(super) async fn decide_and_show<D, K, C>(
     command: C,
     context: &CommandContext,
     success: Success,
-    entity: impl Future<Output = Result<Option<Object>, Problem>>,
+    entity: Option<impl Future<Output = Result<Option<Object>, Problem>>>,
 ) -> Result<Reply, Problem>
 where
     D: Dispatchable<Command = Requested<C>>,
@@ -53,5 +54,5 @@ where
     let command = Requested { command, at: context.occurred_at };
     let decided = dispatcher.execute(stream, &command, context).await?;
     let shown = wait::shown(app, decided.position, entity).await;
-    Ok(Reply::new(success, context, &decided).showing_object(K::CATEGORY, shown))
+    Ok(Reply::new(success, stream, context, &decided).showing_object(K::CATEGORY, shown))
 }

@@ -101,14 +101,14 @@ impl Fence<'_> {
     /// Executes the command and replies that it took effect.
     pub(crate) async fn take<B: Request>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
         let (context, decided) = self.execute(body, command).await?;
-        Ok(Reply::new(Success::Done, &context, &decided))
+        Ok(Reply::new(Success::Done, &self.stream, &context, &decided))
     }
 
     /// Executes the command and replies that it created something, unless it changed nothing.
     pub(crate) async fn create<B: Request>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
         let (context, decided) = self.execute(body, command).await?;
         let success = if decided.changed { Success::Created } else { Success::Done };
-        Ok(Reply::new(success, &context, &decided))
+        Ok(Reply::new(success, &self.stream, &context, &decided))
     }
 
     /// The name of the lines of this body, the same when the call is repeated under its key; none without a key. It is stored

@@ -53,7 +53,7 @@ pub(crate) async fn submit(
     workspace: &Workspace,
     task_id: TaskId,
     mut input: SubmitInput,
-    context: &CommandContext,
+    (context, call): (&CommandContext, &CallContext),
 ) -> Result<Reply, Problem> {
     let stream = streams::task(workspace, task_id)?;
     note_foreign_outputs(app, workspace, &stream, &mut input).await?;
@@ -63,8 +63,9 @@ pub(crate) async fn submit(
             Err(DispatchError::Rejected(Rejection::Unchecked(_))) => check(app, &stream, &mut input).await?,
             decided => {
                 let decided = decided?;
-                let task = wait::shown(app, decided.position, app.reads.one(workspace, &task_id)).await;
-                let reply = Reply::new(Success::Accepted, context, &decided);
+                let shown = call.shows(app.reads.one(workspace, &task_id));
+                let task = wait::shown(app, decided.position, shown).await;
+                let reply = Reply::new(Success::Accepted, &stream, context, &decided);
                 let mut reply = reply.showing_object("task", task);
                 reply.input = Some((input.input_id, outcome(&decided, input.input_id)));
                 return Ok(reply);

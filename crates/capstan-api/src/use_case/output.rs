@@ -89,9 +89,10 @@ impl Target<'_> {
         let stream = streams::task(workspace, task_id)?;
         let context = call.command(&stream, key.as_ref(), body);
         let decided = app.dispatch.tasks.execute(&stream, &command.at(call.received_at), &context).await?;
-        let output = wait::shown(app, decided.position, app.reads.one(workspace, &output_id)).await;
-        let reply = Reply::new(Success::Done, &context, &decided).showing_object("output", output);
-        Ok((reply, decided.changed))
+        let output =
+            wait::shown(app, decided.position, call.shows(app.reads.one(workspace, &output_id))).await;
+        let reply = Reply::new(Success::Done, &stream, &context, &decided).showing_object("output", output);
+        Ok((Reply { output_id: Some(output_id), ..reply }, decided.changed))
     }
 }
 

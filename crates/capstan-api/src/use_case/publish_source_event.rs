@@ -59,8 +59,13 @@ impl Execute for PublishSourceEvent {
         task_ids.sort_unstable();
         task_ids.dedup();
         let whole = call.command(&streams::workspace(workspace)?, key.as_ref(), &self);
-        let mut receipt =
-            Receipt { command_id: whole.command_id, position, version: 0, duplicate: !task_ids.is_empty() };
+        let mut receipt = Receipt {
+            command_id: whole.command_id,
+            id: None,
+            position,
+            version: 0,
+            duplicate: !task_ids.is_empty(),
+        };
         let mut tasks = Vec::with_capacity(task_ids.len());
         for task_id in task_ids {
             let stream = streams::task(workspace, task_id)?;

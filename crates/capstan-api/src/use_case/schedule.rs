@@ -56,7 +56,8 @@ impl Execute for CreateSchedule {
         }
         let context = call.command(&stream, key.as_ref(), &self);
         let command = create(agent, self);
-        let (schedules, shown) = (&app.dispatch.schedules, app.reads.one(workspace, &schedule_id));
+        let (schedules, shown) =
+            (&app.dispatch.schedules, call.shows(app.reads.one(workspace, &schedule_id)));
         decide_and_show(app, schedules, &stream, command, &context, Success::Created, shown).await
     }
 }
@@ -108,8 +109,10 @@ impl Execute for TriggerSchedule {
         let command = Requested::new(Command::Trigger { task_id }, call.received_at);
         let part = (&*app.dispatch.schedules, &stream, &command);
         let together = execute_together(part, &*app.dispatch.tasks, follow, &context).await?;
-        let task = wait::shown(app, together.first.position, app.reads.one(workspace, &task_id)).await;
-        Ok(Reply::new(Success::Accepted, &context, &together.first).showing_object("task", task))
+        let shown = call.shows(app.reads.one(workspace, &task_id));
+        let task = wait::shown(app, together.first.position, shown).await;
+        let reply = Reply::new(Success::Accepted, &stream, &context, &together.first);
+        Ok(Reply { task_id: Some(task_id), ..reply.showing_object("task", task) })
     }
 }
 
@@ -133,7 +136,7 @@ async fn decide<B: Request>(
 ) -> Result<Reply, Problem> {
     let stream = streams::schedule(workspace, schedule_id)?;
     let context = call.command(&stream, call.key().as_ref(), body);
-    let (schedules, shown) = (&app.dispatch.schedules, app.reads.one(workspace, &schedule_id));
+    let (schedules, shown) = (&app.dispatch.schedules, call.shows(app.reads.one(workspace, &schedule_id)));
     decide_and_show(app, schedules, &stream, command, &context, Success::Done, shown).await
 }
 

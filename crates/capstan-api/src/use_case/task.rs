@@ -31,7 +31,7 @@ impl Execute for SubmitTaskInput {
         let context = call.command(&streams::task(workspace, task_id)?, key.as_ref(), &self);
         let input_id = input_id::<Self>(task_id, call);
         let submitted = input::submitted(app, self, input_id, call);
-        input::submit(app, workspace, task_id, submitted, &context).await
+        input::submit(app, workspace, task_id, submitted, (&context, call)).await
     }
 }
 
@@ -45,7 +45,7 @@ impl Execute for EnqueueRunInput {
         let input = SubmitTaskInput { queue_mode: self.queue_mode, ..text };
         let input_id = input_id::<Self>(task_id, call);
         let submitted = input::submitted(app, input, input_id, call);
-        input::submit(app, workspace, task_id, SubmitInput { run_id, ..submitted }, &context).await
+        input::submit(app, workspace, task_id, SubmitInput { run_id, ..submitted }, (&context, call)).await
     }
 }
 
@@ -110,7 +110,7 @@ async fn decide<B: Request>(
 ) -> Result<Reply, Problem> {
     let stream = streams::task(workspace, task_id)?;
     let context = call.command(&stream, call.key().as_ref(), &body);
-    let shown = app.reads.one(workspace, &task_id);
+    let shown = call.shows(app.reads.one(workspace, &task_id));
     decide_and_show(app, &app.dispatch.tasks, &stream, command(body), &context, success, shown).await
 }
 

@@ -36,7 +36,7 @@ impl Execute for IssueToken {
             last_four: minted.last_four,
         };
         let command = Command::Issue(self, new);
-        let shown = app.reads.one(workspace, &token_id);
+        let shown = call.shows(app.reads.one(workspace, &token_id));
         let tokens = &app.dispatch.tokens;
         let mut reply =
             decide_and_show(app, tokens, &stream, command, &context, Success::Created, shown).await?;
@@ -49,7 +49,7 @@ impl Execute for IssueToken {
 impl Execute for RevokeToken {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let token_id = self.token_id;
-        let shown = app.reads.one(workspace, &token_id);
+        let shown = call.shows(app.reads.one(workspace, &token_id));
         let stream = streams::token(workspace, self.token_id)?;
         let context = call.command(&stream, call.key().as_ref(), &self);
         let command = Command::Revoke(self);

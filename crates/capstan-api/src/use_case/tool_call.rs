@@ -169,6 +169,6 @@ impl WorkerCall for ReportToolCall {
             error: self.error,
         }));
         let decided = app.dispatch.tasks.execute(&stream, &command.at(call.received_at), &context).await?;
-        Ok(Reply::new(Success::Done, &context, &decided).into())
+        Ok(Reply::new(Success::Done, &stream, &context, &decided).into())
     }
 }

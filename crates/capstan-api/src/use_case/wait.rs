@@ -16,12 +16,13 @@ pub(super) async fn for_head(app: &App) -> Result<(), Problem> {
 }
 
 /// The entity as reads show it at this position; nothing when the read models do not reach it soon. The command is
-/// stored either way, so a failure of the read models is no failure of the command.
+/// stored either way, so a failure of the read models is no failure of the command. Without a read nothing is waited for.
 pub(super) async fn shown(
     app: &App,
     position: Position,
-    read: impl Future<Output = Result<Option<Object>, Problem>>,
+    read: Option<impl Future<Output = Result<Option<Object>, Problem>>>,
 ) -> Option<Object> {
+    let read = read?;
     let wait = Duration::from_millis(app.config.show_wait_ms);
     let look = async {
         app.reads.wait_for(position, wait).await.ok()?;

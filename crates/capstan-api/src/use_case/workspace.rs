@@ -20,7 +20,7 @@ impl Execute for CreateWorkspace {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let stream = streams::workspace(workspace)?;
         let context = call.command(&stream, call.key().as_ref(), &self);
-        let (command, shown) = (Command::Create(self), app.reads.one(workspace, &ThisWorkspace));
+        let (command, shown) = (Command::Create(self), call.shows(app.reads.one(workspace, &ThisWorkspace)));
         let workspaces = &app.dispatch.workspaces;
         decide_and_show(app, workspaces, &stream, command, &context, Success::Created, shown).await
     }
@@ -31,7 +31,7 @@ impl Execute for UpdateWorkspace {
         let stream = streams::workspace(workspace)?;
         let context = call.command(&stream, call.key().as_ref(), &self);
         let command = Command::Update { workspace: workspace.to_string(), update: Box::new(self) };
-        let shown = app.reads.one(workspace, &ThisWorkspace);
+        let shown = call.shows(app.reads.one(workspace, &ThisWorkspace));
         let workspaces = &app.dispatch.workspaces;
         decide_and_show(app, workspaces, &stream, command, &context, Success::Done, shown).await
     }

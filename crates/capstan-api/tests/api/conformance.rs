@@ -63,13 +63,19 @@ impl Exchange<'_> {
         }
     }
 
-    /// Every described header must be present, and one of [`HEADERS`] that is present must be described.
+    /// Every required header must be present, and one of [`HEADERS`] that is present must be described.
     fn header_faults(&self, response: &str) -> Result<(), String> {
         let described = DOCUMENT.pointer(&format!("{response}/headers"));
         let described = described.and_then(Value::as_object);
         let is_described = |name: &str| described.is_some_and(|headers| headers.contains_key(name));
-        let missing = described.into_iter().flatten().find(|(name, _)| !self.headers.contains_key(*name));
-        if let Some((name, _)) = missing {
+        let is_required = |header: &Value| {
+            let place = header["$ref"].as_str().map(|place| place.trim_start_matches('#'));
+            let header = place.and_then(|place| DOCUMENT.pointer(place)).unwrap_or(header);
+            header["required"] == true
+        };
+        let required = described.into_iter().flatten().filter(|(_, header)| is_required(header));
+        let missing = required.map(|(name, _)| name).find(|name| !self.headers.contains_key(*name));
+        if let Some(name) = missing {
             return Err(format!("{} {}: {} has no header {name}", self.method, self.path, self.status));
         }
         let unknown = HEADERS.iter().find(|name| self.headers.contains_key(**name) && !is_described(name));
@@ -80,8 +86,15 @@ impl Exchange<'_> {
 }
 
 /// Headers that no answer may have unless they are described.
-const HEADERS: [&str; 6] =
-    ["capstan-position", "etag", "retry-after", "www-authenticate", "allow", "cache-control"];
+const HEADERS: [&str; 7] = [
+    "capstan-position",
+    "etag",
+    "retry-after",
+    "www-authenticate",
+    "allow",
+    "cache-control",
+    "preference-applied",
+];
 
 /// The faults in the data of a frame of a live stream.
 pub(crate) fn frame_faults(data: &Value) -> Vec<String> {

@@ -24,6 +24,7 @@ mod lease_bodies;
 mod lifecycle;
 mod lists;
 mod live;
+mod minimal;
 mod nats;
 mod nats_permissions;
 mod nats_workers;

@@ -8,6 +8,7 @@ use super::components::{Components, pascal, required};
 use super::responses::{or_null, page_name, reply_name};
 use super::{examples, parameters};
 use crate::operation::{Answer, Operation, Scope, Verb};
+use crate::prefer::MINIMAL;
 use crate::problem::Code;
 
 pub(super) fn draw(operations: &[Operation], components: &mut Components) -> Value {
@@ -111,7 +112,8 @@ fn responses(operation: &Operation, components: &Components) -> Value {
         };
         // The secret of a token is shown once, at its creation.
         let has_secret = operation.answer == Answer::Receipt("token") && *status == 201;
-        let headers = headers.iter().copied().chain(has_secret.then_some("cache-control"));
+        let follows = operation.takes_preferences().then_some("preference-applied");
+        let headers = headers.iter().copied().chain(has_secret.then_some("cache-control")).chain(follows);
         let headers: Map<String, Value> = headers.map(|name| (name.to_owned(), header(name))).collect();
         let mut response = json!({ "description": description(operation, *status), "headers": headers });
         let (media, schema) = content(operation, components);
@@ -213,6 +215,10 @@ pub(super) fn response_headers() -> Value {
         "RetryAfter": { "description": "Seconds to wait.", "required": true, "schema": { "type": "integer" } },
         "WwwAuthenticate": text("The authentication scheme."),
         "Allow": text("The methods of the route."),
+        "PreferenceApplied": {
+            "description": "`return=minimal`, where the reply has no entity because `Prefer` asked for none.",
+            "required": false, "schema": { "type": "string", "const": MINIMAL },
+        },
         "CacheControl": text("`no-store`: the response has a secret."),
     })
 }

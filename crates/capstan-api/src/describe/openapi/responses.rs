@@ -75,7 +75,7 @@ fn page(item: &str, components: &Components) -> Value {
 fn reply(entity: &str, components: &Components) -> Value {
     let mut schema = json!({
         "type": "object",
-        "description": "The receipt of a command; the entity is absent while the read models are behind.",
+        "description": "The receipt of a command; the entity is absent while the read models are behind, and with `Prefer: return=minimal`.",
         "required": ["receipt"],
         "properties": { "receipt": components.reference("receipt") },
     });
@@ -99,6 +99,10 @@ fn reply(entity: &str, components: &Components) -> Value {
             "type": "boolean", "description": "The command became an input of the task of its session.",
         });
         properties["input_id"] = components.reference("InputId");
+        properties["task_id"] = components.reference("TaskId");
+    }
+    if entity == "output" {
+        properties["output_id"] = components.reference("OutputId");
     }
     if entity == "token" {
         properties["secret"] =

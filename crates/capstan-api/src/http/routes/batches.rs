@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use capstan_contract::command::Unconditional;
-use serde_json::Value;
 
 use crate::App;
 use crate::auth::caller::Caller;
@@ -13,7 +13,9 @@ use crate::auth::place::Place;
 use crate::call::CallContext;
 use crate::http::body;
 use crate::http::fields::Fields;
+use crate::http::headers::PREFERENCE_APPLIED;
 use crate::operation::Operation;
+use crate::prefer::MINIMAL;
 use crate::problem::Problem;
 use crate::request;
 use crate::use_case::batch::{self, BODIES};
@@ -26,7 +28,7 @@ pub(super) async fn commands(
     caller: Caller,
     call: CallContext,
     sent: Request,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let (Unconditional {}, conditions) = request::read(fields.outer(), b"")?;
     let workspace = fields.workspace().unwrap_or_default();
     let (head, body) = sent.into_parts();
@@ -40,5 +42,6 @@ pub(super) async fn commands(
         let place = if is_of_workspace { Place::Workspace(workspace.to_owned()) } else { Place::Anywhere };
         caller.must_be_allowed(operation.scope, &place)
     });
-    Ok(Json(answers.await?))
+    let applied = call.is_minimal.then_some([(PREFERENCE_APPLIED, MINIMAL)]);
+    Ok((applied, Json(answers.await?)))
 }
