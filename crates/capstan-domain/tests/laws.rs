@@ -507,6 +507,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// So the decider accepts by the bound only what it would accept after measuring.
+    #[test]
+    fn a_task_is_never_larger_than_the_bound_of_its_size(
+        birth in births(),
+        first in moves(),
+        second in moves(),
+        text_bytes in prop_oneof![Just(0_usize), 100..40_000_usize],
+    ) {
+        let moves: Vec<_> = first.into_iter().chain(second).collect();
+        let mut known: State = None;
+        for step in play(&Birth { text_bytes, ..birth }, &moves) {
+            known = if known.is_none() { step.after.clone() } else { fold::<TaskDecider>(known, &step.events) };
+            prop_assert_eq!(&known, &step.after);
+            let task = task_of(&known);
+            let bound = task.size_bound();
+            let why = format!("after {:?}", step.events);
+            let accepted = serde_json::to_string(&*task.accepted).expect("an acceptance is JSON").len();
+            prop_assert!(bound.accepted >= accepted, "{} of {accepted} {}", bound.accepted, why);
+            prop_assert!(bound.progress >= task.progress_bytes(), "{} of {} {}", bound.progress, task.progress_bytes(), why);
+            let carried = task.carried_bound(&bound, 0);
+            prop_assert!(carried >= task.carried_bytes(), "{carried} of {} {}", task.carried_bytes(), why);
+        }
+    }
+}
+
 /// Bytes of the outputs whose texts are kept: the newest, and those that wait for a decision.
 fn open_outputs(task: &Task) -> usize {
     task.outputs.named().count() * 700

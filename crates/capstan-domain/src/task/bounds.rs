@@ -5,6 +5,8 @@
 //! too much after it. Reports of the system and of subtasks are bounded by themselves and never refused, nor is a command that
 //! makes a task smaller.
 //!
+//! To measure a task costs what it is large, so a bound that grows with its events is asked first (`state/size.rs`).
+//!
 //! What is left of a task when it is over has a smaller limit, because it is carried forward in one message when its commits are
 //! archived (`state/carried.rs`).
 
@@ -14,7 +16,7 @@ use crate::stored::json_bytes;
 use crate::task::command::{Command, FinishAttempt};
 use crate::task::event::Event;
 use crate::task::rejection::Rejection;
-use crate::task::state::{CARRIED_BYTES_MAX, Task};
+use crate::task::state::{CARRIED_BYTES_MAX, SizeBound, Task};
 use crate::task::{State, TaskDecider};
 
 /// Most bytes of the command of a task as JSON, with its changes.
@@ -35,7 +37,8 @@ pub const REPORTED_BYTES_MAX: usize = 4 << 20;
 /// Refuses a command that makes a task too large.
 pub(super) fn check(task: &Task, command: &Command, events: &[Event]) -> Result<(), Rejection> {
     let brings_text = brings_text(command);
-    if events.is_empty() || !(brings_text || matches!(command, Command::ProduceOutput { .. })) {
+    let is_measured = brings_text || matches!(command, Command::ProduceOutput { .. });
+    if events.is_empty() || !is_measured || fits_surely(task, events) {
         return Ok(());
     }
     let Some(after) = fold::<TaskDecider>(State::Some(Box::new(task.clone())), events) else { return Ok(()) };
@@ -63,6 +66,17 @@ pub(super) fn check(task: &Task, command: &Command, events: &[Event]) -> Result<
         });
     }
     Ok(())
+}
+
+/// True when a bound of the task's size shows that it is within every limit after these events. What is left costs what the
+/// task is large, and is only needed near a limit.
+fn fits_surely(task: &Task, events: &[Event]) -> bool {
+    let bound = events.iter().fold(task.size_bound(), SizeBound::after);
+    bound.accepted <= COMMAND_BYTES_MAX
+        // The inputs are a part of it.
+        && bound.progress <= INPUTS_BYTES_MAX.min(PROGRESS_BYTES_MAX)
+        && task.inbox.len() + events.len() <= INPUTS_MAX
+        && task.carried_bound(&bound, events.len()) <= KEPT_BYTES_MAX
 }
 
 /// Refuses a command that is too long as a whole, though none of its texts is.

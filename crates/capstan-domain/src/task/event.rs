@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::stored::json_bytes;
+
 mod acceptance;
 mod blocker;
 mod budget;
@@ -104,6 +106,62 @@ pub enum Event {
 }
 
 impl Event {
+    /// Bytes of the event as JSON, with everything that its commit says already.
+    pub(in crate::task) fn bytes(&self) -> usize {
+        match self {
+            Self::TaskAccepted(e) => json_bytes(&**e),
+            Self::RunRequested(e) => json_bytes(e),
+            Self::AttemptLeased(e) => json_bytes(e),
+            Self::AttemptStarted(e) => json_bytes(e),
+            Self::AttemptCancelRequested(e) => json_bytes(e),
+            Self::AttemptEnded(e) => json_bytes(e),
+            Self::RetryScheduled(e) => json_bytes(e),
+            Self::RunEnded(e) => json_bytes(e),
+            Self::UsageRecorded(e) => json_bytes(e),
+            Self::TaskContinued(e) => json_bytes(e),
+            Self::TaskSlept(e) => json_bytes(e),
+            Self::TaskDone(e) => json_bytes(e),
+            Self::TaskFailed(e) => json_bytes(e),
+            Self::TaskCancelled(e) => json_bytes(e),
+            Self::TaskDropped(e) => json_bytes(e),
+            Self::TaskArchived(e) => json_bytes(e),
+            Self::TaskUnarchived(e) => json_bytes(e),
+            Self::TaskReprioritised(e) => json_bytes(e),
+            Self::TaskBudgetSet(e) => json_bytes(e),
+            Self::TaskLabelled(e) => json_bytes(e),
+            Self::TaskDeadlineSet(e) => json_bytes(e),
+            Self::TaskRoutingSet(e) => json_bytes(e),
+            Self::TaskPayloadSet(e) => json_bytes(e),
+            Self::BlockerOpened(e) => json_bytes(e),
+            Self::BlockerUpdated(e) => json_bytes(e),
+            Self::BlockerVoted(e) => json_bytes(e),
+            Self::BlockerClosed(e) => json_bytes(e),
+            Self::InputAccepted(e) => json_bytes(e),
+            Self::InputClaimed(e) => json_bytes(e),
+            Self::InputReturned(e) => json_bytes(e),
+            Self::InputDeferred(e) => json_bytes(e),
+            Self::InputConsumed(e) => json_bytes(e),
+            Self::OutputProduced(e) => json_bytes(e),
+            Self::OutputRowsAppended(e) => json_bytes(e),
+            Self::OutputFinalized(e) => json_bytes(e),
+            Self::OutputStatusChanged(e) => json_bytes(e),
+            Self::OutputArchived(e) => json_bytes(e),
+            Self::ToolCallDeferred(e) => json_bytes(e),
+            Self::ToolCallAllowed(e) => json_bytes(e),
+            Self::ToolCallDecided(e) => json_bytes(e),
+            Self::ToolExecutionStarted(e) => json_bytes(e),
+            Self::ToolExecutionEnded(e) => json_bytes(e),
+            Self::SubtasksSpawned(e) => json_bytes(e),
+            Self::SubtaskEnded(e) => json_bytes(e),
+            Self::ParentTold(e) => json_bytes(e),
+            Self::WatchArmed(e) => json_bytes(e),
+            Self::WatchFired(e) => json_bytes(e),
+            Self::WatchDisarmed(e) => json_bytes(e),
+            Self::BudgetWarned(e) => json_bytes(e),
+            Self::BudgetExceeded(e) => json_bytes(e),
+        }
+    }
+
     /// The instant at which the event ended the task, if it did.
     pub(super) fn ends_task_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
         if let Self::TaskDone(TaskDone { at })

@@ -9,7 +9,7 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
         return Some(Box::new(Task::new(accepted)));
     }
     let mut task = state?;
-    apply(&mut task, event);
+    task.with_bound(event, |task| apply(task, event));
     Some(task)
 }
 

@@ -41,6 +41,7 @@ mod parent_report;
 mod progress;
 mod rows;
 mod run;
+mod size;
 mod stored;
 mod tool_calls;
 mod watches;
@@ -55,6 +56,7 @@ pub use parent_report::ParentReport;
 pub use progress::{Progress, Sleep};
 pub use rows::{RowCount, Rows, rows_of};
 pub use run::{Live, Run, Runs};
+pub use size::SizeBound;
 pub use stored::StoredProgress;
 pub use tool_calls::{ToolCall, ToolCallState, ToolCalls};
 pub use watches::Watches;
@@ -69,6 +71,7 @@ pub struct Task {
     pub accepted: Arc<TaskAccepted>,
     /// Everything that changes. A task reads like its progress.
     pub progress: Progress,
+    size: size::Known,
 }
 
 impl Deref for Task {
@@ -102,7 +105,11 @@ pub enum Owner {
 
 impl Task {
     pub(super) fn new(accepted: &Arc<TaskAccepted>) -> Self {
-        Self { accepted: Arc::clone(accepted), progress: Progress::new(accepted.priority) }
+        Self::of(Arc::clone(accepted), Progress::new(accepted.priority))
+    }
+
+    fn of(accepted: Arc<TaskAccepted>, progress: Progress) -> Self {
+        Self { accepted, progress, size: size::Known::default() }
     }
 
     /// Unless more follows in the same decision, a tool call in execution is all that is left to wait for.

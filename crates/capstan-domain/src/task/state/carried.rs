@@ -4,7 +4,7 @@
 //! decider refuses what would exceed it (`task/bounds.rs`). Only what nobody is refused may exceed it later: then reports of the
 //! system to the agent are cut, and after them the end of a prompt that holds such reports.
 
-use super::{Changes, Child, ChildEnd, Progress, Task, ToolCalls, Watches};
+use super::{Changes, Child, ChildEnd, Progress, SizeBound, Task, ToolCalls, Watches};
 use crate::stored::json_bytes;
 use crate::task::event::InputSource;
 use crate::task::shortened::shortened_as_json;
@@ -18,6 +18,8 @@ pub const CARRIED_BYTES_MAX: usize = 880 << 10;
 const AROUND_BYTES: usize = 256;
 /// Bytes of the note that a text was cut.
 const NOTE_BYTES: usize = 64;
+/// Bytes of a subtask that has ended, as far as they may be more than it takes now.
+const CHILD_BYTES: usize = 128;
 /// Bytes that the count of an output's rows takes once it has any.
 const ROW_COUNT_BYTES: usize = 32;
 
@@ -26,7 +28,7 @@ impl Task {
     /// changed, and what only an open task needs is gone. What is left is at most [`CARRIED_BYTES_MAX`].
     #[must_use]
     pub fn carried(&self) -> Self {
-        let mut task = Self { accepted: self.accepted.clone(), progress: self.at_rest() };
+        let mut task = Self::of(self.accepted.clone(), self.at_rest());
         if task.bytes() > CARRIED_BYTES_MAX {
             // Only for an attempt that asks the same again before it has the answer.
             task.answered = None;
@@ -42,7 +44,7 @@ impl Task {
     }
 
     /// Most bytes that the task takes as it is carried forward, if it ended now, its reports to the agent whole.
-    pub(in crate::task) fn carried_bytes(&self) -> usize {
+    pub fn carried_bytes(&self) -> usize {
         let mut rest = self.at_rest();
         for child in rest.children.by_id.values_mut() {
             let cost_usd = 0.123_456_789_012_345_6;
@@ -55,7 +57,18 @@ impl Task {
             && self.current_run().is_none_or(|run| !run.delivered && run.prompt.is_none());
         let again = if is_told_again { json_bytes(&self.accepted.message) } else { 0 };
         let rows = self.outputs.len() * ROW_COUNT_BYTES;
-        Self { accepted: self.accepted.clone(), progress: rest }.bytes() + again + rows
+        Self::of(self.accepted.clone(), rest).bytes() + again + rows
+    }
+
+    /// Most of those bytes, after `count` more events with which the task has the size `bound`.
+    pub fn carried_bound(&self, bound: &SizeBound, count: usize) -> usize {
+        let children = self.children.len() * CHILD_BYTES;
+        let rows = (self.outputs.len() + count) * ROW_COUNT_BYTES;
+        let SizeBound { accepted, message, progress, .. } = bound;
+        // Whether the message is told again is not known.
+        [*accepted, *message, *progress, children, rows, AROUND_BYTES]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 
     fn bytes(&self) -> usize {

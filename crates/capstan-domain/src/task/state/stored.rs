@@ -53,7 +53,7 @@ impl Task {
         if !progress.changes.is_empty() {
             progress.changes.apply(Arc::make_mut(&mut accepted));
         }
-        Self { accepted, progress }
+        Self::of(accepted, progress)
     }
 }
 
