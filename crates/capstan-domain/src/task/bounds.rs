@@ -3,7 +3,8 @@
 //! The state of a task is in memory, and is written with each of its commits. Lists are bounded where they grow, and so are
 //! single texts. This is the limit of all of them together: a command that brings text is refused when the task would hold
 //! too much after it. Reports of the system and of subtasks are bounded by themselves and never refused, nor is a command that
-//! makes a task smaller.
+//! makes a task smaller. A full task can be brought on: decisions of few bytes have a reserve, and another try without a message
+//! always passes.
 //!
 //! To measure a task costs what it is large, so a bound that grows with its events is asked first (`state/size.rs`).
 //!
@@ -13,11 +14,12 @@
 use capstan_decider::fold;
 
 use crate::stored::json_bytes;
-use crate::task::command::{Command, FinishAttempt};
+use crate::task::command::{Command, FinishAttempt, SubmitInput, SubmitTaskInput, UpdateTask};
 use crate::task::event::Event;
 use crate::task::rejection::Rejection;
 use crate::task::state::{CARRIED_BYTES_MAX, SizeBound, Task};
 use crate::task::{State, TaskDecider};
+use crate::text::non_blank;
 
 /// Most bytes of the command of a task as JSON, with its changes.
 pub const COMMAND_BYTES_MAX: usize = 768 << 10;
@@ -34,14 +36,21 @@ pub const PROGRESS_BYTES_MAX: usize = 2 << 20;
 /// tell, once as they came and once as one input.
 pub const REPORTED_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes beyond these limits, and inputs beyond [`INPUTS_MAX`], for what brings a full task on: a decision of few bytes, and another
+/// try without a message.
+const RESERVED_BYTES: usize = 8 << 10;
+const RESERVED_INPUTS: usize = 16;
+/// Most bytes of a decision that may use them, as JSON.
+const DECISION_BYTES_MAX: usize = 4 << 10;
+
 /// Refuses a command that makes a task too large.
 pub(super) fn check(task: &Task, command: &Command, events: &[Event]) -> Result<(), Rejection> {
-    let brings_text = brings_text(command);
-    let is_measured = brings_text || matches!(command, Command::ProduceOutput { .. });
-    if events.is_empty() || !is_measured || fits_surely(task, events) {
+    let growth = Growth::of(command);
+    if events.is_empty() || growth == Growth::Small || fits_surely(task, events) {
         return Ok(());
     }
     let Some(after) = fold::<TaskDecider>(State::Some(Box::new(task.clone())), events) else { return Ok(()) };
+    let (bytes, inputs) = if growth == Growth::Reserved { (RESERVED_BYTES, RESERVED_INPUTS) } else { (0, 0) };
     let is_over = |of: fn(&Task) -> usize, max: usize| {
         let bytes = of(&after);
         bytes > max && bytes > of(task)
@@ -49,17 +58,19 @@ pub(super) fn check(task: &Task, command: &Command, events: &[Event]) -> Result<
     if is_over(|task| json_bytes(&*task.accepted), COMMAND_BYTES_MAX) {
         return Err(Rejection::Full { what: "command with its changes", limit_bytes: COMMAND_BYTES_MAX });
     }
-    if is_over(|task| task.inbox.bytes(), INPUTS_BYTES_MAX) {
+    if is_over(|task| task.inbox.bytes(), INPUTS_BYTES_MAX + bytes) {
         return Err(Rejection::Full { what: "inputs that no agent has", limit_bytes: INPUTS_BYTES_MAX });
     }
-    if is_over(|task| task.inbox.len(), INPUTS_MAX) {
+    if is_over(|task| task.inbox.len(), INPUTS_MAX + inputs) {
         return Err(Rejection::FullInNumber { what: "inputs that no agent has", limit: INPUTS_MAX });
     }
     // Outputs have limits of their own.
-    if brings_text && is_over(Task::progress_bytes, PROGRESS_BYTES_MAX) {
+    if growth != Growth::Output && is_over(Task::progress_bytes, PROGRESS_BYTES_MAX + bytes) {
         return Err(Rejection::Full { what: "open work and texts", limit_bytes: PROGRESS_BYTES_MAX });
     }
-    if is_over(Task::carried_bytes, KEPT_BYTES_MAX) {
+    // One that tells the message again was counted with it before.
+    let tells_again = is_mere_retry(command) && after.carried_bytes() > KEPT_BYTES_MAX + bytes;
+    if tells_again || is_over(Task::carried_bytes, KEPT_BYTES_MAX + bytes) {
         return Err(Rejection::Full {
             what: "command, inputs, outputs and subtasks",
             limit_bytes: KEPT_BYTES_MAX,
@@ -88,20 +99,68 @@ pub(super) fn check_accepted(events: &[Event]) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// What a command adds to a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    /// Nothing that adds up.
+    Small,
+    /// Few bytes that bring the task on.
+    Reserved,
+    /// Texts.
+    Text,
+    /// An output.
+    Output,
+}
+
+impl Growth {
+    fn of(command: &Command) -> Self {
+        let is_decision =
+            matches!(command, Command::SubmitInput(SubmitInput { input, .. }) if is_decision(input));
+        if is_decision || is_mere_retry(command) {
+            Self::Reserved
+        } else if brings_text(command) {
+            Self::Text
+        } else if matches!(command, Command::ProduceOutput { .. }) {
+            Self::Output
+        } else {
+            Self::Small
+        }
+    }
+}
+
+/// True for another try without a message of its own. It is never refused for what the task holds: nothing adds up, because a run
+/// takes the place of the one before it.
+pub(super) fn is_mere_retry(command: &Command) -> bool {
+    matches!(command, Command::Retry { command, .. } if non_blank(command.message.as_deref()).is_none())
+}
+
+fn is_decision(input: &SubmitTaskInput) -> bool {
+    let decides = non_blank(input.action.as_deref()).is_some() || !input.items.is_empty();
+    decides && json_bytes(input) <= DECISION_BYTES_MAX
+}
+
 /// True for commands with texts that stay in the task.
 fn brings_text(command: &Command) -> bool {
     if let Command::Finish { command, .. } = command {
         return leaves_work(command);
     }
+    if let Command::Update { command, .. } = command {
+        return changes_text(command);
+    }
     matches!(
         command,
         Command::SubmitInput(_)
             | Command::Retry { .. }
-            | Command::Update { .. }
             | Command::FireWatch { .. }
             | Command::OpenBlocker { .. }
             | Command::CheckToolCall(_)
     )
+}
+
+/// True for a change of more than numbers and times: of these the last one stays.
+fn changes_text(update: &UpdateTask) -> bool {
+    let labels = update.label.value().is_some() || update.labels.is_some();
+    labels || update.routing_json.is_some() || update.payload_json.is_some()
 }
 
 fn leaves_work(report: &FinishAttempt) -> bool {
@@ -114,24 +173,31 @@ fn leaves_work(report: &FinishAttempt) -> bool {
 #[cfg(test)]
 mod tests {
     use capstan_decider::Decider as _;
-    use capstan_decider::spec::given;
+    use capstan_decider::spec::{Given, given};
     use uuid::Uuid;
 
     use super::*;
     use crate::Requested;
     use crate::id::InputId;
+    use crate::outcome_text::ErrorClass;
     use crate::task::command::{
-        AcceptAgentCommand, MESSAGE_BYTES_MAX, NewOutputStatus, ProduceOutput, ReportedOutcome, SubmitInput,
-        SubtaskSpec,
+        Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX, NewOutputStatus, ProduceOutput, ReportedOutcome,
+        RetryTask, SubtaskSpec,
     };
     use crate::task::event::{InputAccepted, InputOutcome, InputSource};
     use crate::task::fixture::{
-        accepting, ack, agent_command, ask, at, cancel, change_message, claim, finishing, input, kinds,
-        lease, output, producing, say, start, started, submit, task_of,
+        accepting, ack, agent_command, approvable, ask, at, cancel, change_message, claim, decide, failure,
+        finishing, input, input_id, input_with, kinds, lease, open, output, producing, request, say, start,
+        started, submit, task_id, task_of,
     };
 
     fn long(number: u128) -> Requested<Command> {
-        let text = "x".repeat(MESSAGE_BYTES_MAX);
+        saying(number, MESSAGE_BYTES_MAX)
+    }
+
+    /// An input of so many bytes.
+    fn saying(number: u128, bytes: usize) -> Requested<Command> {
+        let text = "x".repeat(bytes);
         submit(SubmitInput { message_bytes_max: MESSAGE_BYTES_MAX, ..input(number, &text) })
     }
 
@@ -231,6 +297,97 @@ mod tests {
             Err(no) => Some((number, no)),
         });
         assert!(matches!(&refused, Some((20..60, no)) if *no == refusal), "{refused:?}");
+    }
+
+    /// A task with a message, attachments and inputs of so many KiB, which an agent had begun and failed.
+    fn full_and_failed(message: usize, attached: usize, said: &[usize]) -> Given<TaskDecider> {
+        let attachment = serde_json::Map::from_iter([("a".to_owned(), "x".repeat(attached << 10).into())]);
+        let command = AcceptAgentCommand {
+            message: "m".repeat(message << 10),
+            attachments: vec![attachment],
+            ..agent_command()
+        };
+        let accept = Accept { message_bytes_max: MESSAGE_BYTES_MAX, ..command.into() };
+        let began = given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 1)).and(start(1, 2));
+        let say = |history: Given<TaskDecider>, (kib, number): (&usize, u128)| {
+            history.and(saying(number, kib << 10))
+        };
+        let said = said.iter().zip(1..).fold(began, say);
+        said.and(finishing(failure(ErrorClass::Terminal)))
+    }
+
+    fn retry(message: Option<&str>) -> Requested<Command> {
+        let command = RetryTask { task_id: task_id(), message: message.map(str::to_owned) };
+        let message_bytes_max = MESSAGE_BYTES_MAX;
+        Command::Retry { command, input_id: input_id(77), message_bytes_max }.at(at(100))
+    }
+
+    #[test]
+    fn a_full_task_is_tried_again_archived_and_changed() {
+        let full = || full_and_failed(200, 240, &[22, 200, 200]);
+        let refusal =
+            Rejection::Full { what: "command, inputs, outputs and subtasks", limit_bytes: KEPT_BYTES_MAX };
+        full().when(retry(Some(&"again".repeat(200)))).then_rejected(refusal.clone());
+        full().when(saying(50, 1_200)).then_rejected(refusal);
+        let priority = serde_json::json!({ "task_id": task_id(), "priority": "high" });
+        let command = Box::new(serde_json::from_value::<UpdateTask>(priority).unwrap());
+        let update = Command::Update { command, message_bytes_max: 1 }.at(at(50));
+        full().when(update).then_with(|events, _| assert_eq!(events.len(), 1));
+        full().when(retry(None)).then_with(|events, task| {
+            assert_eq!(kinds(events), ["run requested"]);
+            let task = task.as_ref().unwrap();
+            // The message stands in the command; a prompt with an input would repeat it.
+            assert_eq!(task.current_prompt(), task.accepted.message);
+            assert_eq!(task.inbox.len(), 3);
+        });
+        // However often, it stays what it is; and what it says is carried whole.
+        let mut tried = full();
+        for _ in 0..20 {
+            tried = tried.and(retry(None)).and(cancel());
+        }
+        let task = task_of(&tried);
+        let carried = serde_json::to_string(&task.carried()).unwrap();
+        assert!(carried.len() <= CARRIED_BYTES_MAX, "{}", carried.len());
+        assert_eq!((task.carried().inbox.len(), &task.carried().inbox), (3, &task.inbox));
+    }
+
+    #[test]
+    fn a_retry_with_room_says_the_inputs_too() {
+        full_and_failed(10, 10, &[200, 23]).when(retry(None)).then_with(|_, task| {
+            let task = task.as_ref().unwrap();
+            assert!(task.inbox.is_empty() && task.current_prompt().len() > 230 << 10);
+        });
+    }
+
+    #[test]
+    fn a_full_task_is_decided_on() {
+        let attachment = serde_json::Map::from_iter([("a".to_owned(), "x".repeat(245 << 10).into())]);
+        let command = AcceptAgentCommand { attachments: vec![attachment; 3], ..agent_command() };
+        let began = given::<TaskDecider>([]).and(accepting(command)).and(lease(1, 1)).and(start(1, 2));
+        let asked = began.and(approvable(1, "g")).and(open(1, request("May I?")));
+        // Until hardly a word fits.
+        let mut state = asked.state();
+        let mut sizes = [30_000, 3_000, 300].into_iter().peekable();
+        for number in 1_000.. {
+            let Some(bytes) = sizes.peek() else { break };
+            let input = input_with(number, &"s".repeat(*bytes), |input| {
+                input.queue_mode = Some("queue".into());
+            });
+            let input = SubmitInput { message_bytes_max: MESSAGE_BYTES_MAX, ..input };
+            match TaskDecider::decide(&state, &submit(input)) {
+                Ok(events) => state = fold::<TaskDecider>(state, &events),
+                Err(_) => drop(sizes.next()),
+            }
+        }
+        assert!(state.as_ref().unwrap().carried_bytes() > KEPT_BYTES_MAX - 1_000);
+        let reason = "r".repeat(600);
+        for (action, text) in [("approve", ""), ("reject", "no"), ("reject", &*reason)] {
+            let events = TaskDecider::decide(&state, &submit(decide(9_000, action, text))).unwrap();
+            assert!(kinds(&events).contains(&"said"), "{events:?}");
+        }
+        let long = "r".repeat(20 << 10);
+        let long = SubmitInput { message_bytes_max: MESSAGE_BYTES_MAX, ..decide(9_000, "reject", &long) };
+        assert!(TaskDecider::decide(&state, &submit(long)).is_err());
     }
 
     #[test]

@@ -30,8 +30,11 @@ pub(super) fn decide(
         return Err(Rejection::Archived);
     }
     let events = disarm_at_end(task, decide_on(task, command, *at)?);
-    bounds::check(task, command, &events)?;
-    Ok(events)
+    match bounds::check(task, command, &events) {
+        Ok(()) => Ok(events),
+        Err(_) if bounds::is_mere_retry(command) => Ok(lifecycle::retry_alone(task, *at)),
+        Err(full) => Err(full),
+    }
 }
 
 fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {

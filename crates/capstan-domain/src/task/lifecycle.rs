@@ -81,12 +81,9 @@ pub(super) fn retry(
     let seq = task.inbox.next_seq();
     let newest =
         message.as_deref().map(|message| QueuedText { seq, message, queue_mode: QueueMode::default() });
-    // What reached no agent as it was said; else the current command, when that was the first run.
-    let is_first = task.undelivered_prompt().is_none() && task.runs.count() <= 1;
-    let again = if is_first { Opening::Message } else { Opening::LastPrompt };
     let run = match newest {
         Some(newest) => run::request_with_inputs(task, RunCause::Retry, None, Some(newest), at),
-        None => run::request_again(task, RunCause::Retry, again, at),
+        None => run::request_again(task, RunCause::Retry, said_again(task), at),
     };
     let accepted = message.map(|message| {
         Event::InputAccepted(InputAccepted::text(
@@ -99,6 +96,19 @@ pub(super) fn retry(
         ))
     });
     Ok(accepted.into_iter().chain([Event::RunRequested(run)]).collect())
+}
+
+/// The same for a task that is so full that a prompt of the message and the inputs would not fit beside the message: the inputs are left
+/// to the run after it.
+pub(super) fn retry_alone(task: &Task, at: DateTime<Utc>) -> Vec<Event> {
+    vec![Event::RunRequested(run::request(task, RunCause::Retry, said_again(task), at))]
+}
+
+/// What a run without a message of its own says: what reached no agent as it was said; else the current command, when that
+/// was the first run.
+fn said_again(task: &Task) -> Opening {
+    let is_first = task.undelivered_prompt().is_none() && task.runs.count() <= 1;
+    if is_first { Opening::Message } else { Opening::LastPrompt }
 }
 
 pub(super) fn archive(task: &Task, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
