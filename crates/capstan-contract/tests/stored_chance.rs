@@ -109,7 +109,9 @@ fn related(name: &str) -> Vec<Value> {
         "blocker_id" | "superseded_by" => numbers().map(|number| json!(blocker(number))).collect(),
         "tool_call_id" => [1, 2].map(|number| json!(ToolCallId::for_blocker(blocker(number)))).into(),
         "input_id" => {
-            vec![json!(InputId::from_key(task(), "test", &key())), json!(InputId::of_batch(task(), "x"))]
+            let reports = [1, 2].map(|number| json!(InputId::of_report(task(), number)));
+            let others = [InputId::from_key(task(), "test", &key()), InputId::of_batch(task(), "x")];
+            reports.into_iter().chain(others.map(|id| json!(id))).collect()
         }
         "output_id" => vec![json!(OutputId(Uuid::from_u128(0x75))), json!(OutputId::of_key(task(), &key()))],
         "agent_id" => vec![json!(task()), json!(AgentId::from_key("dev", "demo"))],

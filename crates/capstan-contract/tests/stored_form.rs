@@ -179,6 +179,19 @@ fn what_differs_from_the_commit_is_stored() {
     assert_eq!(TaskCodec::decode(&commit).unwrap(), [anonymous]);
 }
 
+/// serde asks first for the number of fields, and then writes them.
+#[test]
+fn an_input_with_the_id_of_an_earlier_one_does_not_follow_from_itself() {
+    let said = |seq: u32, source: &str, input: InputId| {
+        event("input-accepted", &json!({ "seq": seq, "source": source, "input_id": input }))
+    };
+    let report = InputId::of_report(task(), 2);
+    let fired = event("watch-fired", &json!({ "input_id": InputId(Uuid::from_u128(9)) }));
+    let events = [said(2, "tool_call", report), fired, said(3, "caller", report)];
+    let commit = commit(Actor::Engine, &events);
+    assert_eq!(TaskCodec::decode(&commit).unwrap(), events, "{:?}", data(&commit));
+}
+
 #[test]
 fn runs_and_attempts_of_the_task_stand_as_numbers() {
     let attempt = |task| AttemptId { workspace: "dev".into(), task, epoch: 3 };

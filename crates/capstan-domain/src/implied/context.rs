@@ -54,6 +54,8 @@ pub(super) struct Said {
     /// Number and source of the input spoken of last; a caller is no source.
     pub(super) input_no: Option<u32>,
     pub(super) source: Option<InputSource>,
+    /// True while the fields between an input's number and its message are written.
+    pub(super) is_input_open: bool,
     pub(super) tool_call: Option<ToolCallId>,
     pub(super) message: Option<String>,
     /// The caller's text of an input whose agent receives another one.

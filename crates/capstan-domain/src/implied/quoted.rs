@@ -102,7 +102,10 @@ pub(crate) mod message {
     use super::{Deserializer, Reader, Serialize, Serializer, TEXT_BYTES_MAX, is_stored, pieces, say};
 
     fn note(text: &str) {
-        say(|said| said.message = Some(text.to_owned()));
+        say(|said| {
+            said.message = Some(text.to_owned());
+            said.is_input_open = false;
+        });
     }
 
     pub(crate) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {

@@ -79,6 +79,7 @@ noting! {
     input_no(value: u32) |said| {
         (said.input_no, said.source, said.message) = (Some(*value), None, None);
         (said.text, said.action, said.next_item) = (None, None, 0);
+        said.is_input_open = true;
         said.items.clear();
     };
     source(value: InputSource) |said| said.source = Some(*value);
@@ -363,8 +364,11 @@ pub(crate) fn accepted_input() -> InputId {
     noted(input_of_source(), note_input).unwrap_or_else(|| unsaid(InputId(Uuid::nil())))
 }
 
+/// serde asks first for the number of fields, when neither the number nor the source of the input is noted: what it would
+/// follow from then is the event before.
 pub(crate) fn is_accepted_input(value: &InputId) -> bool {
-    is_noted(&Some(*value), &input_of_source(), note_input)
+    let is_open = said(|said| Some(said.is_input_open)).unwrap_or_default();
+    is_open && is_noted(&Some(*value), &input_of_source(), note_input)
 }
 
 /// What a task waited for is told with an input that has the id of its number. The input of a command with an idempotency key
