@@ -9,7 +9,7 @@ async fn a_server_with_a_token_answers_nobody_without_it() {
     let api = Api::start_with(with_token(ADMIN)).await;
     let body = json!({ "workspace": "dev" }).to_string();
     let head = api.head().await;
-    for path in ["/v1/workspaces", "/v1/workers", "/v1/attempts/dev.x.1/start", "/v1/workspaces/dev/tasks"] {
+    for path in ["/v1/workspaces", "/v1/workers", "/v1/attempts/dev.x.1/finish", "/v1/workspaces/dev/tasks"] {
         let refused = api.send(api.request("POST", path).body(body.clone())).await;
         refused.expect_problem(401, "unauthenticated");
         assert_eq!(refused.header("www-authenticate"), "Bearer");

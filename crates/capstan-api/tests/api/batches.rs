@@ -152,7 +152,6 @@ async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
     let api = Api::start().await;
     let task = api.task("to be polled").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let say = async |what: &str, lines: Value| api.report(&lease, what, lines).await.expect(202);
     say("logs", json!({ "lines": [{ "stream": "stdout", "data": "first" }] })).await;
     say("events", json!({ "events": [{ "event_type": "tool_call", "payload": {} }] })).await;

@@ -101,7 +101,7 @@ async fn a_header_is_read_or_refused_by_name() {
         ("POST", &format!("{path}/cancel"), "Capstan-Lease-Epoch"),
         ("POST", COMMANDS, "If-Match"),
         ("POST", COMMANDS, "Capstan-Command-Id"),
-        ("POST", &format!("/v1/attempts/dev.{task}.1/start"), "If-Match"),
+        ("POST", &format!("/v1/attempts/dev.{task}.1/return"), "If-Match"),
         ("POST", "/v1/workers", "Idempotency-Key"),
         ("POST", "/v1/workspaces/dev/tasks", "If-Match"),
         ("POST", "/v1/workspaces/dev/source-events", "If-Match"),
@@ -130,16 +130,16 @@ async fn headers_on_nats_stand_for_the_fields_they_name() {
     let task = api.task("x").await;
     let lease = api.lease(&task).await;
     let epoch = lease.epoch.to_string();
-    let start = json!({ "attempt_id": lease.attempt_id });
-    let stale = ask_with(&api, "worker.start-attempt", &[("Capstan-Lease-Epoch", "9")], start.clone()).await;
+    let claim = json!({ "attempt_id": lease.attempt_id });
+    let stale = ask_with(&api, "worker.claim-input", &[("Capstan-Lease-Epoch", "9")], claim.clone()).await;
     assert_eq!(json_of(&stale.payload)["code"], "lease_lost");
     let both = json!({ "attempt_id": lease.attempt_id, "lease_epoch": 9 });
-    let both = ask_with(&api, "worker.start-attempt", &[("Capstan-Lease-Epoch", &epoch)], both).await;
+    let both = ask_with(&api, "worker.claim-input", &[("Capstan-Lease-Epoch", &epoch)], both).await;
     let both = json_of(&both.payload);
     assert_eq!(both["errors"][0]["message"], "contradicts the header Capstan-Lease-Epoch", "{both}");
     assert_eq!(pointers(&both), ["/lease_epoch"]);
-    let started = ask_with(&api, "worker.start-attempt", &[("capstan-lease-epoch", &epoch)], start).await;
-    assert_eq!(json_of(&started.payload)["receipt"]["duplicate"], false);
+    let claimed = ask_with(&api, "worker.claim-input", &[("capstan-lease-epoch", &epoch)], claim).await;
+    assert_eq!(json_of(&claimed.payload)["receipt"]["duplicate"], false);
     let head = api.head().await.to_string();
     let asked = json!({ "task_id": task });
     let shown = ask_with(&api, "get-task", &[("Capstan-Min-Position", &head)], asked).await;

@@ -8,7 +8,6 @@ use crate::harness::{Api, ask, json_of};
 async fn asking(api: &Api, count: usize) -> (String, Vec<String>) {
     let task = api.task("write").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let mut outputs = Vec::new();
     for number in 0..count {
         let output = json!({ "output_type": "report", "title": number.to_string(), "status": "pending" });

@@ -11,7 +11,6 @@ use crate::harness::{Api, Lease, ask, json_of};
 async fn asking(api: &Api, more: Value) -> (String, Lease, Vec<String>) {
     let task = api.task("write").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let mut outputs = Vec::new();
     for (title, group) in [("Letter", "g"), ("Invoice", "g"), ("Other", "h")] {
         let output = json!({
@@ -99,7 +98,6 @@ async fn an_input_is_steered_into_the_turn_or_falls_back_and_says_so() {
     let api = Api::start().await;
     let task = api.task("drive").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let run_input = format!("/v1/workspaces/dev/runs/{}/input", lease.run_id);
     api.post(&run_input, json!({ "message": "later" })).await.expect(202);
     let steer = json!({ "message": "left!", "queue_mode": "Steer-Backlog" });
@@ -129,7 +127,8 @@ async fn an_interrupt_stops_what_runs_and_resumes_the_session_once_the_old_attem
     let api = Api::start().await;
     let task = api.task("long").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
+    // Its first report says that the agent has the prompt.
+    api.report(&lease, "usage", json!({ "usage": { "input_tokens": 1 } })).await.expect(200);
     let interrupt = json!({ "message": "rather this", "queue_mode": "interrupt" });
     let told = api.post(&input_of(&task), interrupt).await.expect(202);
     assert_eq!(

@@ -129,10 +129,9 @@ async fn attempts_at_every_limit_reach_a_worker_on_a_stock_server() {
     (body["lease_epoch"], body["cursor"]) = (short["epoch"].clone(), json!("7"));
     assert_eq!(ask(&bus, "fetch-attempt", &body).await.0, "422");
     let end = json!({ "lease_epoch": short["epoch"], "outcome": "ok" });
-    let started = json!({ "lease_epoch": short["epoch"] });
-    post(&api, &format!("/v1/attempts/{attempt}/start"), &started).await.expect(200);
+    let again = json!({ "lease_epoch": short["epoch"] });
     post(&api, &format!("/v1/attempts/{attempt}/finish"), &end).await.expect(200);
-    post(&api, &format!("/v1/attempts/{attempt}/fetch"), &started).await.expect_problem(409, "lease_lost");
+    post(&api, &format!("/v1/attempts/{attempt}/fetch"), &again).await.expect_problem(409, "lease_lost");
 
     // The lease itself over NATS.
     let second = task(&api).await;

@@ -82,7 +82,6 @@ async fn a_dropped_stream_resumes_without_loss_or_repetition() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
     let path = format!("/v1/workspaces/dev/tasks/{task}/stream");
     let whole = read_until(&api, &format!("{path}?after=0"), None, "end").await;

@@ -49,7 +49,6 @@ async fn an_attempt_is_worked_off_on_the_bus_alone() {
         assert!(status.starts_with('2'), "{name}: {status} {answer}");
         answer
     };
-    said("start-attempt", json!({})).await;
     said("append-logs", json!({ "lines": [{ "stream": "stdout", "data": "one" }] })).await;
     said("append-run-events", json!({ "events": [{ "event_type": "tool", "payload": {} }] })).await;
     let table = json!({ "name": "t", "output_type": "table", "title": "T", "data": { "rows": [] },
@@ -133,7 +132,7 @@ async fn a_subject_reaches_its_own_workspace_and_no_other() {
     assert_eq!((status.as_str(), &refused["code"]), ("404", &json!("not_found")), "{refused}");
     let (status, _) = call(&api, "nowhere", "register-worker", json!({ "name": "w", "slots": 1 })).await;
     assert_eq!(status, "404");
-    let (status, refused) = call(&api, "dev", "start-attempt", json!({ "colour": "red" })).await;
+    let (status, refused) = call(&api, "dev", "return-attempt", json!({ "colour": "red" })).await;
     assert_eq!((status.as_str(), &refused["code"]), ("422", &json!("validation_failed")), "{refused}");
     let faults: Vec<_> =
         refused["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();

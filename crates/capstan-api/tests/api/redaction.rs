@@ -30,7 +30,6 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     shown.push(accepted);
     shown.push(api.post("/v1/workspaces/dev/tasks", body).await.expect(200));
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let line = json!([{ "stream": "stdout", "data": format!("hello password={SECRET} {TOKEN}"), "metadata": { "api_key": SECRET, "a": TOKEN } }]);
     api.report(&lease, "logs", json!({ "lines": line })).await.expect(202);
     let output = json!({ "output_type": "note", "title": "t", "data": { "password": SECRET, "rows": [] } });
@@ -86,7 +85,6 @@ async fn the_secrets_of_a_deferred_call_are_shown_nowhere_and_kept_for_its_execu
     let api = Api::start().await;
     let task = api.task("post it").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let arguments = json!({
         "password": SECRET, "api_key": TOKEN, "headers": { "Authorization": format!("Bearer {SECRET}") },
         "note": TOKEN, "url": "https://example.org/",

@@ -50,7 +50,6 @@ async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
         assert!((200..300).contains(&answer.status), "{what}: {}", answer.body);
         answer.body
     };
-    report("start", json!({})).await;
     report("logs", json!({ "lines": [{ "stream": "stdout", "data": MARK }] })).await;
     let output = report("outputs", json!({ "output_type": "note", "title": MARK })).await;
     let questions = json!([{ "id": "q", "text": MARK }]);

@@ -9,7 +9,6 @@ async fn an_attempt_is_reported_from_start_to_finish() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let lines = json!([{ "stream": "stdout", "data": "one" }, { "stream": "stderr", "data": "two", "chunk_type": "x" }]);
     assert_eq!(api.report(&lease, "logs", json!({ "lines": lines })).await.expect(202)["accepted"], 2);
     api.report(&lease, "events", json!({ "events": [{ "event_type": "tool", "payload": { "n": 1 } }] }))
@@ -54,7 +53,6 @@ async fn a_run_shows_its_turning_points_its_events_and_how_it_can_be_talked_to()
     let run =
         api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200)["target_run_id"].clone();
     let of_run = |part: &str| format!("/v1/workspaces/dev/runs/{}/{part}", run.as_str().unwrap());
-    api.report(&lease, "start", json!({})).await.expect(200);
     let interaction = api.get(&of_run("interaction")).await.expect(200);
     assert_eq!(
         (interaction["state"].as_str(), &interaction["attempt_id"]),
@@ -152,7 +150,6 @@ async fn an_attempt_that_is_given_back_is_anothers_at_once() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let give_back = || {
         api.request("POST", &format!("/v1/attempts/{}/return", lease.attempt_id))
             .header("capstan-lease-epoch", lease.epoch)
@@ -172,7 +169,6 @@ async fn an_attempt_that_is_given_back_is_anothers_at_once() {
     assert!(next.epoch > lease.epoch);
 
     // What was told to stop is finished, not given back.
-    api.report(&next, "start", json!({})).await.expect(200);
     api.post(&format!("/v1/workspaces/dev/tasks/{task}/cancel"), json!({})).await.expect(202);
     api.report(&next, "return", json!({})).await.expect_problem(409, "lease_lost");
     api.report(&next, "finish", json!({ "outcome": "cancelled" })).await.expect(200);
@@ -184,7 +180,7 @@ async fn without_the_lease_nothing_can_be_done() {
     let task = api.task("work").await;
     let lease = api.lease(&task).await;
     let head = api.head().await;
-    let path = format!("/v1/attempts/{}/start", lease.attempt_id);
+    let path = format!("/v1/attempts/{}/inputs/claim", lease.attempt_id);
     api.send(api.request("POST", &path)).await.expect_problem(422, "validation_failed");
     let epoch = |text: &str| api.request("POST", &path).header("capstan-lease-epoch", text);
     let contradicted = epoch("1").body(r#"{"lease_epoch":2}"#);
@@ -201,9 +197,9 @@ async fn without_the_lease_nothing_can_be_done() {
         epoch: lease.epoch,
         run_id: String::new(),
     };
-    api.report(&stranger, "start", json!({})).await.expect_problem(404, "not_found");
+    api.report(&stranger, "inputs/claim", json!({})).await.expect_problem(404, "not_found");
     let malformed = Lease { attempt_id: "x".into(), epoch: 1, run_id: String::new() };
-    api.report(&malformed, "start", json!({})).await.expect_problem(404, "not_found");
+    api.report(&malformed, "inputs/claim", json!({})).await.expect_problem(404, "not_found");
     let bad = api.report(&lease, "finish", json!({ "outcome": "splendid" })).await;
     bad.expect_problem(422, "validation_failed");
     let line = json!([{ "stream": "stdout", "data": "x".repeat(600 << 10) }]);
@@ -257,27 +253,29 @@ async fn a_key_holds_for_the_output_it_was_used_for() {
 async fn a_key_of_a_worker_has_1_to_512_bytes() {
     let api = Api::start().await;
     let lease = api.lease(&api.task("work").await).await;
-    let path = format!("/v1/attempts/{}/start", lease.attempt_id);
-    let start = |key: &str, body: String| {
+    let path = format!("/v1/attempts/{}/usage", lease.attempt_id);
+    let report = |key: &str, body: String| {
         let request = api.request("POST", &path).header("capstan-lease-epoch", lease.epoch);
         let request = if key.is_empty() { request } else { request.header("idempotency-key", key) };
         request.body(body)
     };
-    let in_body = |key: &str| json!({ "idempotency_key": key }).to_string();
+    let usage = json!({ "input_tokens": 1 });
+    let plain = || json!({ "usage": usage }).to_string();
+    let in_body = |key: &str| json!({ "usage": usage, "idempotency_key": key }).to_string();
     let long = "k".repeat(513);
     for (refused, pointer) in [
-        (start(&long, String::new()), "Idempotency-Key"),
-        (start("", in_body(&long)), "/idempotency_key"),
-        (start("", in_body("")), "/idempotency_key"),
+        (report(&long, plain()), "Idempotency-Key"),
+        (report("", in_body(&long)), "/idempotency_key"),
+        (report("", in_body("")), "/idempotency_key"),
     ] {
         let refused = api.send(refused).await;
         refused.expect_problem(422, "validation_failed");
         assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
     }
-    api.send(start("a", in_body("b"))).await.expect_problem(422, "validation_failed");
-    let longest = api.send(start(&long[1..], String::new())).await.expect(200);
+    api.send(report("a", in_body("b"))).await.expect_problem(422, "validation_failed");
+    let longest = api.send(report(&long[1..], plain())).await.expect(200);
     assert_eq!(longest["receipt"]["duplicate"], false);
-    let again = api.send(start("", in_body(&long[1..]))).await.expect(200);
+    let again = api.send(report("", in_body(&long[1..]))).await.expect(200);
     assert_eq!(again["receipt"]["duplicate"], true, "header and body say the same");
 }
 
@@ -286,7 +284,6 @@ async fn what_is_said_again_under_its_key_happens_once() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "start", json!({})).await.expect(200);
     let line =
         |text: &str| json!({ "lines": [{ "stream": "stdout", "data": text }], "idempotency_key": "1" });
     for text in ["a", "a", "b"] {

@@ -171,7 +171,6 @@ async fn failed(server: &Server) -> anyhow::Result<String> {
     let attempt =
         format!("attempts/{}", leased[0]["attempt_id"].as_str().with_context(|| leased.to_string())?);
     let epoch = &leased[0]["epoch"];
-    server.done(Method::POST, &format!("{attempt}/start"), &json!({ "lease_epoch": epoch })).await?;
     let models: serde_json::Map<_, _> = (0..64)
         .map(|number| {
             let tokens = 1_000_000_000_000_u64 + number;

@@ -50,7 +50,11 @@ impl Worker {
             prompt: text("prompt"),
             leased: leased.clone(),
         };
-        attempt.report(product, "start", json!({})).await?;
+        // Nothing is executed before its lease was renewed.
+        let renew = format!("{}/v1/workers/{}/renew", product.url, self.id);
+        let renewals = json!({ "renewals": [{ "attempt_id": attempt.id, "epoch": attempt.epoch }] });
+        let renewed: Value = product.http.post(renew).json(&renewals).send().await?.json().await?;
+        ensure!(renewed[0]["status"] == "ok", "{renewed}");
         Ok(attempt)
     }
 }
