@@ -171,6 +171,24 @@ class Worker:
                     if self.id == known:
                         self.register()
 
+    def renew(self, attempts, wait):
+        """Renews leases and tells the attempts what is new. False when there was no answer, or an attempt must not run."""
+        asked_at = time.monotonic()
+        renewals = [{"attempt_id": attempt.id, "epoch": attempt.leased["epoch"]} for attempt in attempts]
+        try:
+            answers = self.of_worker("renew", {"renewals": renewals, "wait_ms": int(wait * 1000)}, wait)
+        except (Stopped, Refused):
+            answers = []
+        by_id = {answer["attempt_id"]: answer for answer in answers}
+        for attempt in attempts:
+            if attempt.id in by_id:
+                if by_id[attempt.id]["status"] != "lost":
+                    attempt.renewed_at = asked_at
+                attempt.hear(by_id[attempt.id])
+            if time.monotonic() - attempt.renewed_at >= attempt.lease_s:
+                attempt.hear({"status": "lost"})
+        return bool(answers) and all(attempt.status == "ok" for attempt in attempts)
+
     def keep_leases(self):
         """Renews all leases with one long poll, so that a cancellation or an answer arrives at once."""
         while True:
@@ -178,27 +196,22 @@ class Worker:
             with self.lock:
                 held = list(self.attempts.values())
             # A short wait, so that an attempt leased meanwhile is soon in the next renewal.
-            asked_at, wait = time.monotonic(), min([1.0] + [attempt.lease_s / 3 for attempt in held])
-            renewals = [{"attempt_id": attempt.id, "epoch": attempt.leased["epoch"]} for attempt in held]
-            try:
-                answers = self.of_worker("renew", {"renewals": renewals, "wait_ms": int(wait * 1000)}, wait) if held else []
-            except (Stopped, Refused):
-                answers = []
-            by_id = {answer["attempt_id"]: answer for answer in answers}
-            for attempt in held:
-                if attempt.id in by_id:
-                    if by_id[attempt.id]["status"] != "lost":
-                        attempt.renewed_at = asked_at
-                    attempt.hear(by_id[attempt.id])
-                if time.monotonic() - attempt.renewed_at >= attempt.lease_s:
-                    attempt.hear({"status": "lost"})
+            if held:
+                self.renew(held, min([1.0] + [attempt.lease_s / 3 for attempt in held]))
+
+    def confirm(self, attempt):
+        """Renews a lease for the first time. False when the attempt is another worker's, or was cancelled."""
+        while attempt.status == "ok" and not self.renew([attempt], wait=0.0):
+            time.sleep(0.2)
+        return attempt.status == "ok"
 
     def execute(self, attempt):
         try:
             if attempt.leased.get("omitted"):
                 attempt.fetch()
-            attempt.call("start", {})  # Execute nothing before this has succeeded.
-            attempt.call("finish", work(attempt), key=attempt.id)
+            # Execute nothing before the lease was renewed: this answer may be late, and the attempt another worker's.
+            if self.confirm(attempt):
+                attempt.call("finish", work(attempt), key=attempt.id)
         except Stopped:
             self.stop(attempt)
         except Exception as error:  # A failure of the agent, not of the worker.

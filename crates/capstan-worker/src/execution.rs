@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::reporter::FetchError;
 use crate::{Assignment, Conclusion, Hints, ReportError, Reporter, Runner};
 
-/// Starts, executes and reports. Nothing is executed before the server accepted the start.
+/// Executes an attempt whose lease the server has renewed, and reports.
 pub(crate) async fn execute(
     client: &Client,
     runner: &dyn Runner,
@@ -35,11 +35,6 @@ pub(crate) async fn execute(
             Err(error) => return not_fetched(&reporter, &error).await,
         }
     };
-    if let Err(error) = reporter.start().await {
-        // Cancelled before the start, or leased to another worker: there is nothing to execute.
-        tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt was not started");
-        return;
-    }
     let assignment = Assignment { leased: Arc::clone(&leased), reporter: reporter.clone(), hints, giving_up };
     match runner.run(assignment).await {
         Conclusion::Abandon => tracing::info!(%attempt, "the attempt was abandoned"),

@@ -7,7 +7,7 @@ use capstan_client::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AttemptId, CheckToolCall, ClaimInput,
     ClaimedInput, Client, DeferInput, Error, FetchAttempt, FinalizeOutput, FinishAttempt, IdempotencyKey,
     InputId, LeaseConditions, LeasedAttempt, OpenBlocker, OutputId, ProduceOutput, RecordUsage,
-    ReturnAttempt, RunEvent, Sendable, StartAttempt, ToolDecision, Usage,
+    ReturnAttempt, RunEvent, Sendable, ToolDecision, Usage,
 };
 use tokio::sync::watch;
 
@@ -64,10 +64,6 @@ impl Reporter {
     fn key(&self) -> IdempotencyKey {
         let key = format!("m{}", self.messages.fetch_add(1, Ordering::Relaxed));
         key.parse().expect("a short text is a key")
-    }
-
-    pub(crate) async fn start(&self) -> Result<(), ReportError> {
-        self.tell(&StartAttempt {}).await
     }
 
     /// The whole attempt, in pages: the answer to its lease had no room for all of it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_client::{
-    Client, DrainWorker, Error, LeaseAttempts, LeasedAttempt, RegisterWorker, RenewLeases, WorkerId,
+    Client, DrainWorker, Error, LeaseAttempts, LeasedAttempt, RegisterWorker, RenewLeases, Renewal, WorkerId,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::backoff::Backoff;
 use crate::execution::execute;
 use crate::leases::Leases;
-use crate::{Runner, WorkerConfig};
+use crate::{Hints, LeaseState, Runner, WorkerConfig};
 
 mod tool_calls;
 
@@ -40,6 +40,14 @@ pub enum WorkerError {
     /// The server refuses this worker.
     #[error("register the worker")]
     Register(#[source] Error),
+}
+
+/// An attempt that was leased and is not executed before its lease was renewed.
+struct Unconfirmed {
+    leased: LeasedAttempt,
+    hints: watch::Receiver<Hints>,
+    /// The slot it takes.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 /// The reference worker.
@@ -164,10 +172,12 @@ impl Worker {
             match asked {
                 Ok((leased, mut free, asked_at)) => {
                     backoff.reset();
-                    for leased in leased {
-                        let slot = free.split(1);
-                        self.begin(runner, leased, asked_at, slot, attempts, giving_up);
-                    }
+                    let leased = leased.into_iter().map(|leased| Unconfirmed {
+                        hints: self.leases.add(&leased, asked_at),
+                        slot: free.split(1),
+                        leased,
+                    });
+                    self.begin(runner, leased.collect(), attempts, giving_up);
                 }
                 Err(error) => {
                     if self.recover(&error, id, &mut backoff, shutdown).await?.is_break() {
@@ -218,23 +228,61 @@ impl Worker {
         Ok((leased, free, asked_at))
     }
 
+    /// Executes the attempts of one answer, once the server has renewed their leases.
     fn begin(
         self: &Arc<Self>,
         runner: &Arc<dyn Runner>,
-        leased: LeasedAttempt,
-        asked_at: Instant,
-        slot: Option<OwnedSemaphorePermit>,
+        leased: Vec<Unconfirmed>,
         attempts: &TaskTracker,
         giving_up: &CancellationToken,
     ) {
-        let hints = self.leases.add(&leased, asked_at);
+        if leased.is_empty() {
+            return;
+        }
         let (worker, runner, giving_up) = (Arc::clone(self), Arc::clone(runner), giving_up.clone());
+        let tracker = attempts.clone();
         attempts.spawn(async move {
-            let id = leased.attempt_id.clone();
-            execute(&worker.client, &*runner, leased, hints, giving_up).await;
-            worker.leases.remove(&id);
-            drop(slot);
+            worker.confirm(&leased).await;
+            for Unconfirmed { leased, hints, slot } in leased {
+                let (worker, runner, giving_up) =
+                    (Arc::clone(&worker), Arc::clone(&runner), giving_up.clone());
+                tracker.spawn(async move {
+                    let id = leased.attempt_id.clone();
+                    let state = hints.borrow().lease.clone();
+                    if state == LeaseState::Held {
+                        execute(&worker.client, &*runner, leased, hints, giving_up).await;
+                    } else {
+                        tracing::info!(attempt = %id, ?state, "the attempt is not executed");
+                    }
+                    worker.leases.remove(&id);
+                    drop(slot);
+                });
+            }
         });
+    }
+
+    /// Renews leases for the first time. Without this an answer that arrived late or twice would be executed beside the
+    /// attempt that has replaced it.
+    async fn confirm(&self, leased: &[Unconfirmed]) {
+        let of = |one: &Unconfirmed| Renewal {
+            attempt_id: one.leased.attempt_id.clone(),
+            epoch: one.leased.epoch,
+        };
+        let mut backoff = Backoff::default();
+        let is_held = |one: &Unconfirmed| one.hints.borrow().lease == LeaseState::Held;
+        while leased.iter().any(is_held) {
+            let (worker_id, sent_at) = (self.id(), Instant::now());
+            let renew = RenewLeases { worker_id, renewals: leased.iter().map(of).collect(), wait_ms: 0 };
+            let error = match self.client.send(&renew).await {
+                Ok(answers) => return self.leases.renewed(&answers, sent_at),
+                Err(error) => error,
+            };
+            // The loop that renews registers again where the server has forgotten the worker.
+            let pause = backoff.next(error.retry_after());
+            tracing::debug!(error = &error as &dyn std::error::Error, ?pause, "new leases were not renewed");
+            tokio::time::sleep(pause).await;
+            self.leases.expire(Instant::now());
+        }
     }
 
     /// Renews all leases with one long poll, so that hints arrive at once.
