@@ -43,7 +43,7 @@ answers! {
         Claimed: ClaimInput;
         ToolDecision: CheckToolCall;
         Option<ClaimedToolCall>: ClaimToolCall;
-        IgnoredAny: DrainWorker, StartAttempt, AppendLogs, AppendRunEvents, AppendOutputRows, FinalizeOutput,
+        IgnoredAny: DrainWorker, AppendLogs, AppendRunEvents, AppendOutputRows, FinalizeOutput,
             OpenBlocker, AckInput, DeferInput, RecordUsage, FinishAttempt, ReturnAttempt, ReportToolCall;
     }
     query {

@@ -258,7 +258,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use capstan_contract::command::{
-        CancelTask, Conditions, DeleteAgent, LeaseAttempts, LeaseConditions, StartAttempt, Unconditional,
+        CancelTask, Conditions, DeleteAgent, FetchAttempt, LeaseAttempts, LeaseConditions, Unconditional,
         UpdateAgent,
     };
     use capstan_contract::query::{ListTasks, Page};
@@ -350,8 +350,8 @@ mod tests {
     fn a_worker_calls_under_its_lease_and_waits() {
         let attempt_id: AttemptId = "dev.00000000-0000-0000-0000-000000000001.3".parse().unwrap();
         let lease = LeaseConditions { attempt_id, lease_epoch: 4, idempotency_key: None, command_id: None };
-        let (_, url, body, _) = sent(&StartAttempt {}, &lease);
-        assert_eq!(url, "attempts/dev.00000000-0000-0000-0000-000000000001.3/start");
+        let (_, url, body, _) = sent(&FetchAttempt::default(), &lease);
+        assert_eq!(url, "attempts/dev.00000000-0000-0000-0000-000000000001.3/fetch");
         assert_eq!(body, json!({ "lease_epoch": 4 }));
         let lease = LeaseAttempts { worker_id: WorkerId(Uuid::nil()), max: 2, wait_ms: 5_000 };
         let (_, url, body, limit) = sent(&lease, &Unconditional {});

@@ -26,7 +26,7 @@ pub use capstan_contract::command::{
     CheckToolCall, ClaimConditions, ClaimInput, ClaimToolCall, CreateAgent, DeferInput, DrainWorker,
     FetchAttempt, FinalizeOutput, FinishAttempt, IdempotencyKey, LeaseAttempts, LeaseConditions, LogLine,
     LogStream, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall,
-    ReportedOutcome, ReturnAttempt, RunEvent, StartAttempt, SubtaskSpec, WakePlan, WorkerCapabilities,
+    ReportedOutcome, ReturnAttempt, RunEvent, SubtaskSpec, WakePlan, WorkerCapabilities,
 };
 pub use capstan_contract::lease::{
     AttemptPage, ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer,

@@ -124,11 +124,7 @@ fn main() -> Result<(), Fault> {
     let running = measured(
         None,
         at,
-        [
-            ("acceptance", Command::Accept(Box::new(accept))),
-            ("lease", Command::Lease(lease)),
-            ("start", Command::Start { attempt_id: attempt_id.clone() }),
-        ],
+        [("acceptance", Command::Accept(Box::new(accept))), ("lease", Command::Lease(lease))],
     )?;
     measured(running.clone(), at, [("end", Command::Finish { command, attempt_id: attempt_id.clone() })])?;
     let finish = FinishAttempt {

@@ -30,7 +30,7 @@ pub use capstan_domain::task::command::{
     AcceptAgentCommand, AckInput, AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveTask,
     AskedDeadline, AskedItem, AskedKind, CancelRun, CancelTask, CheckToolCall, ClaimInput, CreateTaskOutput,
     DecidedItem, DeferInput, EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, OpenBlocker,
-    ProduceOutput, PublishSourceEvent, RecordUsage, ReportedOutcome, RetryTask, ReturnAttempt, StartAttempt,
+    ProduceOutput, PublishSourceEvent, RecordUsage, ReportedOutcome, RetryTask, ReturnAttempt,
     SubmitTaskInput, SubtaskSpec, TaskPayload, UnarchiveTask, UpdateTask, WakePlan,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
@@ -140,8 +140,6 @@ macro_rules! for_each_worker_call {
                 => [200, Object("draining"), Worker, "stops leasing attempts to a worker"];
             FetchAttempt(LeaseConditions) = "fetch-attempt", Post "/v1/attempts/{attempt_id}/fetch"
                 => [200, Object("attempt-page"), Worker, "reads an attempt the lease had no room for, in pages"];
-            StartAttempt(LeaseConditions) = "start-attempt", Post "/v1/attempts/{attempt_id}/start"
-                => [200, Receipt(""), Worker, "reports that the agent runs"];
             AppendLogs(LeaseConditions) = "append-logs", Post "/v1/attempts/{attempt_id}/logs"
                 => [202, Object("accepted-lines"), Worker, "appends log lines of the agent"];
             AppendRunEvents(LeaseConditions) = "append-run-events", Post "/v1/attempts/{attempt_id}/events"

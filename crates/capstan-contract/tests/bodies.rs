@@ -8,7 +8,7 @@ use capstan_contract::command::{
     DeferInput, DeleteAgent, DeleteChannelBinding, DeleteSchedule, DrainWorker, EnqueueRunInput,
     FetchAttempt, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
     PauseSchedule, ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases,
-    ReportToolCall, ResumeSchedule, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule,
+    ReportToolCall, ResumeSchedule, RetryTask, ReturnAttempt, SubmitTaskInput, TriggerSchedule,
     UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
     body_schemas,
 };
@@ -177,7 +177,6 @@ fn workers_bodies_take_their_fields_and_no_others() {
         &json!({"worker_id": TASK, "renewals": [{"attempt_id": format!("dev.{TASK}.3"), "epoch": 3}], "wait_ms": 5}),
         &["", "/renewals/0"],
     );
-    takes::<StartAttempt>(&under_lease(json!({})), &[""]);
     takes::<AppendLogs>(
         &under_lease(
             json!({"lines": [{"stream": "stdout", "ts": "2026-01-01T00:00:00Z", "chunk_type": "text", "data": "d",
@@ -321,14 +320,14 @@ fn what_a_command_needs_is_required() {
 fn a_call_takes_the_conditions_of_its_kind() {
     let takes = |name: &str, field: &str| schema(name)["properties"].get(field).is_some();
     assert!(takes("cancel-task", "idempotency_key") && !takes("cancel-task", "lease_epoch"));
-    assert!(takes("start-attempt", "idempotency_key") && !takes("lease-attempts", "idempotency_key"));
+    assert!(takes("claim-input", "idempotency_key") && !takes("lease-attempts", "idempotency_key"));
     assert!(takes("cancel-task", "expected_version") && takes("cancel-task", "command_id"));
-    assert!(takes("start-attempt", "command_id") && !takes("start-attempt", "expected_version"));
+    assert!(takes("claim-input", "command_id") && !takes("claim-input", "expected_version"));
     for name in ["accept-agent-command", "publish-source-event", "archive-all-outputs"] {
         assert!(takes(name, "idempotency_key") && takes(name, "command_id"), "{name}");
         assert!(!takes(name, "expected_version"), "{name} changes no single entity");
     }
-    assert_eq!(schema("start-attempt")["required"], json!(["attempt_id", "lease_epoch"]));
+    assert_eq!(schema("claim-input")["required"], json!(["attempt_id", "lease_epoch"]));
     assert!(!reads::<RecordUsage>(&json!({"usage": {}})), "without a lease");
 }
 

@@ -135,7 +135,6 @@ fn running() -> (task::State, id::AttemptId) {
     let run_id = id::RunId::for_task(attempt_id.task, 1);
     let (worker_id, worker_name) = (id::WorkerId(Uuid::from_u128(3)), "w".into());
     send(Command::Lease(Lease { run_id, worker_id, worker_name, lease_ms: 30_000 }));
-    send(Command::Start { attempt_id: attempt_id.clone() });
     (state, attempt_id)
 }
 

@@ -7,7 +7,7 @@ use capstan_domain::agent::Created;
 use capstan_domain::id::{AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, CheckToolCall, ChildEnded, DecidedItem, EndToolCall, FinishAttempt, Lease,
-    NewOutputStatus, OpenBlocker, ProduceOutput, ReportedOutcome, StartToolCall, SubmitInput,
+    NewOutputStatus, OpenBlocker, ProduceOutput, ReportedOutcome, StartAttempt, StartToolCall, SubmitInput,
     SubmitTaskInput, SubtaskSpec, ToolCheck, UpdateTask,
 };
 use capstan_domain::task::event::{
@@ -81,7 +81,7 @@ impl Story {
         Self { state: None, stored: String::new() }
             .send("accept", None, Command::Accept(Box::new(accept)))
             .send("lease", None, Command::Lease(lease))
-            .send("start", None, Command::Start { attempt_id: attempt() })
+            .send("start", None, Command::Start(StartAttempt { attempt_id: attempt() }))
     }
 
     fn send(self, name: &str, key: Option<&str>, command: Command) -> Self {

@@ -56,6 +56,12 @@ where
 }
 
 impl<D: Decider> Given<D> {
+    /// Extends the history by these events.
+    pub fn and_events(mut self, events: impl IntoIterator<Item = D::Event>) -> Self {
+        self.history.extend(events);
+        self
+    }
+
     /// Decides `command` in the state the history folds to.
     pub fn when(self, command: D::Command) -> When<D> {
         let state = fold::<D>(D::State::default(), &self.history);

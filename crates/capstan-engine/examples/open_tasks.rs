@@ -82,9 +82,7 @@ fn running(key: &StreamKey, at: DateTime<Utc>) -> State {
         worker_name: "w".into(),
         lease_ms: 30_000,
     };
-    let leased = decided(accepted(key, None, at), Command::Lease(lease), at);
-    let attempt_id = leased.as_ref().unwrap().live.as_ref().unwrap().attempt_id.clone();
-    decided(leased, Command::Start { attempt_id }, at)
+    decided(accepted(key, None, at), Command::Lease(lease), at)
 }
 
 fn sleeping(key: &StreamKey, at: DateTime<Utc>) -> State {

@@ -1,9 +1,8 @@
-//! The calls about an attempt: its start, logs, outputs, questions, inputs, usage and end.
+//! The calls about an attempt: its logs, outputs, questions, inputs, usage and end.
 
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, ClaimInput, DeferInput, FetchAttempt,
     FinalizeOutput, FinishAttempt, LeaseConditions, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt,
-    StartAttempt,
 };
 use capstan_contract::lease::{ClaimedInput, LeasedAttempt};
 use capstan_domain::task::state::{Input, InputState, Live};
@@ -34,14 +33,6 @@ impl WorkerCall for FetchAttempt {
         agent_config::complete(fence.app, &mut attempt).await?;
         let json = serde_json::to_string(&attempt).expect("an attempt is plain data");
         Ok(Answered::json(&attempt_page::of(&json, cursor.as_ref())))
-    }
-}
-
-impl WorkerCall for StartAttempt {
-    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
-        let fence = from.fence().await?;
-        let command = Command::Start { attempt_id: fence.attempt_id.clone() };
-        Ok(fence.take(&self, command).await?.into())
     }
 }
 

@@ -48,6 +48,9 @@ pub(crate) struct RunSnapshot {
     event: TurningPoint,
     status: RunStatus,
     attempt_id: Option<AttemptId>,
+    /// Start of the newest lease.
+    #[serde(skip)]
+    leased_at: Option<DateTime<Utc>>,
     started_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     exit_code: Option<i32>,
@@ -99,6 +102,7 @@ fn turned(task_id: TaskId, run_id: RunId, last: Option<RunSnapshot>, fact: &Even
             event: TurningPoint::Accepted,
             status: RunStatus::Accepted,
             attempt_id: None,
+            leased_at: None,
             started_at: None,
             ended_at: None,
             exit_code: None,
@@ -111,11 +115,14 @@ fn turned(task_id: TaskId, run_id: RunId, last: Option<RunSnapshot>, fact: &Even
         Event::AttemptLeased(e) if e.run_id == run_id => {
             (next.event, next.at, next.attempt_id) =
                 (TurningPoint::Leased, e.leased_at, Some(e.attempt_id.clone()));
-            (next.exit_code, next.error) = (None, None);
+            (next.leased_at, next.exit_code, next.error) = (Some(e.leased_at), None, None);
         }
         Event::AttemptStarted(e) if e.run_id == run_id => {
-            (next.event, next.at, next.status) = (TurningPoint::Started, e.started_at, RunStatus::Running);
-            next.started_at = next.started_at.or(Some(e.started_at));
+            next.event = TurningPoint::Started;
+            if next.ended_at.is_none() {
+                next.status = RunStatus::Running;
+            }
+            next.started_at = next.started_at.or(next.leased_at);
         }
         Event::AttemptCancelRequested(e) if e.run_id == run_id => {
             (next.event, next.error) = (TurningPoint::StopRequested, Some(e.reason.clone()));

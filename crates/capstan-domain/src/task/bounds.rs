@@ -268,8 +268,9 @@ mod tests {
     fn a_large_command_leaves_room_for_fewer_inputs_and_outputs() {
         let attachment = serde_json::Map::from_iter([("a".to_owned(), "x".repeat(250 << 10).into())]);
         let command = AcceptAgentCommand { attachments: vec![attachment; 3], ..agent_command() };
-        let large =
-            || given::<TaskDecider>([]).and(accepting(command.clone())).and(lease(1, 1)).and(start(1, 2));
+        let large = || {
+            given::<TaskDecider>([]).and(accepting(command.clone())).and(lease(1, 1)).and_events([start(1)])
+        };
         let refusal =
             Rejection::Full { what: "command, inputs, outputs and subtasks", limit_bytes: KEPT_BYTES_MAX };
         large().when(long(1)).then_rejected(refusal.clone());
@@ -308,7 +309,7 @@ mod tests {
             ..agent_command()
         };
         let accept = Accept { message_bytes_max: MESSAGE_BYTES_MAX, ..command.into() };
-        let began = given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 1)).and(start(1, 2));
+        let began = given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 1)).and_events([start(1)]);
         let say = |history: Given<TaskDecider>, (kib, number): (&usize, u128)| {
             history.and(saying(number, kib << 10))
         };
@@ -363,7 +364,7 @@ mod tests {
     fn a_full_task_is_decided_on() {
         let attachment = serde_json::Map::from_iter([("a".to_owned(), "x".repeat(245 << 10).into())]);
         let command = AcceptAgentCommand { attachments: vec![attachment; 3], ..agent_command() };
-        let began = given::<TaskDecider>([]).and(accepting(command)).and(lease(1, 1)).and(start(1, 2));
+        let began = given::<TaskDecider>([]).and(accepting(command)).and(lease(1, 1)).and_events([start(1)]);
         let asked = began.and(approvable(1, "g")).and(open(1, request("May I?")));
         // Until hardly a word fits.
         let mut state = asked.state();

@@ -61,7 +61,7 @@ mod tests {
 
     fn with_budget(budget_usd: f64) -> Given<TaskDecider> {
         let accept = AcceptAgentCommand { budget_usd: Some(budget_usd), ..agent_command() };
-        given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and(start(1, 11))
+        given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and_events([start(1)])
     }
 
     fn costs(cost_usd: f64) -> Usage {

@@ -83,7 +83,7 @@ commands! {
     },
     Wake(Wake),
     Lease(Lease),
-    Start { attempt_id: AttemptId },
+    Start(StartAttempt),
     ExpireLease(ExpireLease),
     Return { command: ReturnAttempt, attempt_id: AttemptId },
     ReleaseAttempt(ReleaseAttempt),
@@ -124,7 +124,7 @@ impl Command {
     /// The attempt whose lease the command needs: that of a worker's report, and that of the engine about a lease.
     pub fn attempt_id(&self) -> Option<&AttemptId> {
         match self {
-            Self::Start { attempt_id }
+            Self::Start(StartAttempt { attempt_id })
             | Self::Return { attempt_id, .. }
             | Self::ClaimInput { attempt_id }
             | Self::AckInput { attempt_id, .. }
@@ -162,6 +162,19 @@ impl Command {
             | Self::LiftBudget(_)
             | Self::ArchiveOutputs(_) => None,
         }
+    }
+
+    /// The attempt of which the command is a report: its agent runs, or ran.
+    pub(super) fn reported_attempt(&self) -> Option<&AttemptId> {
+        let is_no_report = matches!(
+            self,
+            Self::Start(_)
+                | Self::Return { .. }
+                | Self::ExpireLease(_)
+                | Self::ReleaseAttempt(_)
+                | Self::TimeOutAttempt(_)
+        );
+        self.attempt_id().filter(|_| !is_no_report)
     }
 
     /// The command, received at this time.

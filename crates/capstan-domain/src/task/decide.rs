@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 
 use crate::Requested;
 use crate::task::command::{ArchiveTask, Command, ExpireLease, ParentHeard, UnarchiveTask};
-use crate::task::event::{Event, RetryReason};
+use crate::task::event::{AttemptStarted, Event, RetryReason};
 use crate::task::rejection::Rejection;
 use crate::task::state::{State, Task};
 use crate::task::steps::watches::disarm_at_end;
 use crate::task::{
-    accept, blocker, bounds, budget, inbox, lifecycle, outputs, settlement, subtasks, timers, tool_call,
-    watches, worker_report,
+    accept, blocker, bounds, budget, evolve, inbox, lifecycle, outputs, settlement, subtasks, timers,
+    tool_call, watches, worker_report,
 };
 
 pub(super) fn decide(
@@ -29,12 +29,32 @@ pub(super) fn decide(
     if task.is_archived() && is_refused_when_archived(command) {
         return Err(Rejection::Archived);
     }
-    let events = disarm_at_end(task, decide_on(task, command, *at)?);
+    let events = match worker_report::first_of(task, command) {
+        None => disarm_at_end(task, decide_on(task, command, *at)?),
+        Some(started) => after_start(task, started, command, *at)?,
+    };
     match bounds::check(task, command, &events) {
         Ok(()) => Ok(events),
         Err(_) if bounds::is_mere_retry(command) => Ok(lifecycle::retry_alone(task, *at)),
         Err(full) => Err(full),
     }
+}
+
+/// Decides the first report of an attempt on the task as it is once the attempt has started, and records the start with it.
+fn after_start(
+    task: &Task,
+    started: AttemptStarted,
+    command: &Command,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
+    let started = Event::AttemptStarted(started);
+    let mut begun = task.clone();
+    evolve::apply(&mut begun, &started);
+    let mut events = disarm_at_end(&begun, decide_on(&begun, command, at)?);
+    if !events.is_empty() {
+        events.insert(0, started);
+    }
+    Ok(events)
 }
 
 fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
@@ -58,7 +78,7 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
         Command::FireWatch { command, fingerprint } => Ok(watches::fire(task, command, fingerprint, at)),
         Command::Wake(command) => Ok(timers::wake(task, command, at)),
         Command::Lease(command) => worker_report::lease(task, command, at),
-        Command::Start { attempt_id } => worker_report::start(task, attempt_id, at),
+        Command::Start(command) => Ok(worker_report::start(task, command)),
         Command::ExpireLease(ExpireLease { attempt_id, reason }) => {
             Ok(settlement::lose(task, attempt_id, RetryReason::LeaseLost, reason, at))
         }

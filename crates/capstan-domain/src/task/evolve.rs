@@ -13,7 +13,8 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
     Some(task)
 }
 
-fn apply(task: &mut Task, event: &Event) {
+/// Changes the task by an event after its acceptance.
+pub(super) fn apply(task: &mut Task, event: &Event) {
     match event {
         Event::RunRequested(e) => {
             // Before the inputs and the sleep it repeats leave.
@@ -31,7 +32,7 @@ fn apply(task: &mut Task, event: &Event) {
             task.runs.leased(e);
         }
         Event::AttemptStarted(e) => {
-            task.with_live(&e.attempt_id, |live| live.started_at = Some(e.started_at));
+            task.with_live(&e.attempt_id, |live| live.is_started = true);
             task.runs.started(e);
         }
         Event::AttemptCancelRequested(e) => {

@@ -13,7 +13,7 @@ use crate::task::command::{
     ExpireLease, FinishAttempt, Lease, MESSAGE_BYTES_MAX, NewOutputStatus, OpenBlocker, ProduceOutput,
     ReportedOutcome, SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
 };
-use crate::task::event::Event;
+use crate::task::event::{AttemptStarted, Event};
 use crate::task::{Task, TaskDecider};
 
 pub(super) const GRACE_MS: i64 = 10_000;
@@ -84,8 +84,10 @@ pub(super) fn lease(run_no: u32, seconds: i64) -> Requested<Command> {
     .at(at(seconds))
 }
 
-pub(super) fn start(epoch: u64, seconds: i64) -> Requested<Command> {
-    Command::Start { attempt_id: attempt(epoch) }.at(at(seconds))
+/// The start of an attempt, the first of the run with this number.
+pub(super) fn start(epoch: u64) -> Event {
+    let run_id = run(u32::try_from(epoch).expect("a small epoch"));
+    Event::AttemptStarted(AttemptStarted { attempt_id: attempt(epoch), run_id })
 }
 
 pub(super) fn input(number: u128, message: &str) -> SubmitInput {
@@ -278,9 +280,9 @@ pub(super) fn leased() -> Given<TaskDecider> {
     queued().and(lease(1, 10))
 }
 
-/// A task whose first attempt began at second 11.
+/// A task whose first attempt has reported.
 pub(super) fn started() -> Given<TaskDecider> {
-    leased().and(start(1, 11))
+    leased().and_events([start(1)])
 }
 
 /// A task whose live attempt asked something.

@@ -257,11 +257,11 @@ impl Task {
         (prompt != self.accepted.message).then(|| prompt.into_owned())
     }
 
-    /// The instant at which the live attempt times out, if there is a limit. An attempt that never begins counts from its
-    /// lease.
+    /// The instant at which the live attempt times out, if there is a limit. It counts from the lease: when the agent begins
+    /// is known from its first report alone.
     pub fn attempt_due(&self) -> Option<DateTime<Utc>> {
         let live = self.working_attempt().filter(|_| self.accepted.timeout_ms > 0)?;
-        Some(later(live.started_at.unwrap_or(live.leased_at), self.accepted.timeout_ms))
+        Some(later(live.leased_at, self.accepted.timeout_ms))
     }
 
     /// The instant at which the queue TTL of the first attempt expires, if there is one.

@@ -4,11 +4,11 @@
 use chrono::{DateTime, Utc};
 
 use crate::id::AttemptId;
-use crate::task::command::{Lease, RecordUsage};
+use crate::task::command::{Command, Lease, RecordUsage, StartAttempt};
 use crate::task::event::{AttemptLeased, AttemptStarted, Event};
 use crate::task::rejection::Rejection;
 use crate::task::spending::Spending;
-use crate::task::state::Task;
+use crate::task::state::{Live, Task};
 use crate::task::steps::budget;
 use crate::task::transitions::TaskState;
 
@@ -36,16 +36,21 @@ pub(super) fn lease(task: &Task, command: &Lease, at: DateTime<Utc>) -> Result<V
     })])
 }
 
-pub(super) fn start(task: &Task, attempt_id: &AttemptId, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    let live = task.fenced(attempt_id)?;
-    if live.started_at.is_some() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Event::AttemptStarted(AttemptStarted {
-        attempt_id: live.attempt_id.clone(),
-        run_id: live.run_id,
-        started_at: at,
-    })])
+/// Records that the worker executes the attempt, unless it has ended, is to stop or has reported.
+pub(super) fn start(task: &Task, command: &StartAttempt) -> Vec<Event> {
+    let working = task.working_attempt().filter(|live| live.attempt_id == command.attempt_id);
+    working.and_then(started).map(Event::AttemptStarted).into_iter().collect()
+}
+
+/// The start of the attempt when the command is its first report, so that a short attempt costs one commit.
+pub(super) fn first_of(task: &Task, command: &Command) -> Option<AttemptStarted> {
+    let attempt_id = command.reported_attempt()?;
+    task.live.as_ref().filter(|live| live.attempt_id == *attempt_id).and_then(started)
+}
+
+fn started(live: &Live) -> Option<AttemptStarted> {
+    let Live { attempt_id, run_id, .. } = live;
+    (!live.is_started).then(|| AttemptStarted { attempt_id: attempt_id.clone(), run_id: *run_id })
 }
 
 pub(super) fn record_usage(
@@ -65,10 +70,11 @@ mod tests {
     use crate::Requested;
     use crate::outcome_text::ErrorClass;
     use crate::task::Command;
-    use crate::task::command::FinishAttempt;
+    use crate::task::command::{FinishAttempt, ReportedOutcome};
+    use crate::task::event::RunStatus;
     use crate::task::fixture::{
-        ask, at, attempt, claim, done, expire, failure, finishing, kinds, lease, leased, queued, run, start,
-        started, stopping, waiting,
+        ask, at, attempt, cancel, claim, done, expire, failure, finish_ok, finishing, kinds, lease, leased,
+        queued, start, started, stopping, waiting,
     };
     use crate::usage::{ModelUsage, Usage};
 
@@ -110,24 +116,40 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_starts_once() {
-        leased().when(start(1, 11)).then([Event::AttemptStarted(AttemptStarted {
-            attempt_id: attempt(1),
-            run_id: run(1),
-            started_at: at(11),
-        })]);
-        started().when(start(1, 12)).then_nothing();
+    fn the_first_report_of_an_attempt_records_its_start_and_no_other_does() {
+        leased().when(ask(1, "which?")).then_with(|events, _| {
+            assert_eq!(events[0], start(1));
+            assert_eq!(kinds(events), ["started", "asked"]);
+        });
+        leased().and(ask(1, "which?")).when(finish_ok(1)).then_with(|events, _| {
+            assert_eq!(kinds(events), ["attempt ended", "run ended"]);
+        });
+        leased().when(finish_ok(1)).then_with(|events, _| {
+            assert_eq!(kinds(events), ["started", "attempt ended", "run ended", "done"]);
+        });
+        leased().when(claim(1)).then_nothing();
+        leased().when(expire(1)).then_with(|events, _| assert_eq!(events.len(), 2, "{:?}", kinds(events)));
+    }
+
+    #[test]
+    fn an_agent_that_was_stopped_before_its_first_report_has_its_prompt_once_it_reports() {
+        let cancelled = FinishAttempt::new(ReportedOutcome::Cancelled);
+        leased().and(cancel()).when(finishing(cancelled)).then_with(|events, state| {
+            assert_eq!(kinds(events)[0], "started");
+            let run = state.as_ref().unwrap().runs.last().unwrap();
+            assert_eq!((run.delivered, run.status), (true, RunStatus::Cancelled));
+        });
     }
 
     #[test]
     fn reports_of_a_stale_or_stopping_attempt_are_rejected() {
-        for command in [start(7, 11), ask(7, "which?"), claim(7), usage(7, Usage::default())] {
+        for command in [ask(7, "which?"), claim(7), usage(7, Usage::default())] {
             started().when(command).then_rejected(LOST);
         }
-        for command in [start(1, 31), ask(1, "which?"), claim(1), usage(1, Usage::default())] {
+        for command in [ask(1, "which?"), claim(1), usage(1, Usage::default())] {
             stopping().when(command).then_rejected(LOST);
         }
-        queued().when(start(1, 11)).then_rejected(Rejection::LeaseLost { current_epoch: 0 });
+        queued().when(finish_ok(1)).then_rejected(Rejection::LeaseLost { current_epoch: 0 });
     }
 
     #[test]

@@ -10,8 +10,8 @@ use capstan_domain::task::command::{
     AckInput, AppendOutputRows, ArchiveOutputs, ArchiveTask, CancelRun, CancelTask, CheckToolCall, Command,
     DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget,
     MESSAGE_BYTES_MAX, NewOutputStatus, ParentHeard, PassDeadline, ProduceOutput, RecordUsage,
-    ReleaseAttempt, ReportedOutcome, RetryTask, ReturnAttempt, StartToolCall, StopForBudget, SubmitTaskInput,
-    TaskPayload, TimeOutAttempt, ToolCheck, UnarchiveTask, UpdateTask, Wake, WarnBudget,
+    ReleaseAttempt, ReportedOutcome, RetryTask, ReturnAttempt, StartAttempt, StartToolCall, StopForBudget,
+    SubmitTaskInput, TaskPayload, TimeOutAttempt, ToolCheck, UnarchiveTask, UpdateTask, Wake, WarnBudget,
 };
 use capstan_domain::task::event::{BudgetScope, ToolExecutor, ToolOutcome};
 use capstan_domain::task::spending::Spending;
@@ -69,7 +69,6 @@ pub(crate) enum Kind {
     Fire,
     Wake,
     Lease,
-    Start,
     Expire,
     Release,
     TimeOut,
@@ -87,6 +86,7 @@ pub(crate) enum Kind {
     ExpireBlocker,
     Check,
     Decide,
+    Start,
     StartCall,
     EndCall,
     StopForBudget,
@@ -148,7 +148,6 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         5 => Just(Kind::Fire),
         4 => Just(Kind::Wake),
         20 => Just(Kind::Lease),
-        8 => Just(Kind::Start),
         6 => Just(Kind::Expire),
         4 => Just(Kind::Release),
         2 => Just(Kind::TimeOut),
@@ -164,6 +163,7 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         3 => Just(Kind::Usage),
         5 => Just(Kind::Check),
         6 => Just(Kind::Decide),
+        8 => Just(Kind::Start),
         5 => Just(Kind::StartCall),
         4 => Just(Kind::EndCall),
         1 => Just(Kind::StopForBudget),
@@ -384,7 +384,7 @@ fn command(
             let due = task.available_at.filter(|_| !wild).unwrap_or(at);
             lease(run_id, due.max(at))
         }
-        Kind::Start => Command::Start { attempt_id }.at(at),
+        Kind::Start => Command::Start(StartAttempt { attempt_id }).at(at),
         Kind::Expire if b % 3 == 0 => {
             Command::Return { command: ReturnAttempt::default(), attempt_id }.at(at)
         }

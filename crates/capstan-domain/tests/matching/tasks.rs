@@ -64,7 +64,7 @@ pub(crate) fn leased(mut task: Task) -> Task {
         worker_id: WorkerId(Uuid::nil()),
         lease_ms: 30_000,
         leased_at: at(0),
-        started_at: None,
+        is_started: false,
         acknowledged: None,
         cancel_grace_until: None,
     });

@@ -162,6 +162,7 @@ impl Order {
 fn intention(command: &Command, at: DateTime<Utc>) -> Option<(&'static str, String)> {
     Some(match command {
         Command::Lease(lease) => ("lease-attempt", lease.worker_id.to_string()),
+        Command::Start(start) => ("start-attempt", start.attempt_id.to_string()),
         Command::ExpireLease(expire) => ("expire-lease", expire.attempt_id.to_string()),
         Command::ReleaseAttempt(release) => ("release-attempt", release.attempt_id.to_string()),
         Command::TimeOutAttempt(time_out) => ("time-out-attempt", time_out.attempt_id.to_string()),

@@ -81,6 +81,8 @@ static NOTHING_RARE: RareFacts = RareFacts {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LiveFacts {
     pub(super) worker_id: Arc<WorkerId>,
+    /// True once it is recorded that the worker executes it.
+    pub(super) is_started: bool,
     /// True once the attempt was asked to stop.
     pub(super) is_stopping: bool,
     /// Inputs no run has yet, oldest first.
@@ -212,6 +214,7 @@ fn live(task: &Task, origins: &mut Origins) -> Option<Box<LiveFacts>> {
     };
     Some(Box::new(LiveFacts {
         worker_id: origins.worker(live.worker_id),
+        is_started: live.is_started,
         is_stopping: live.cancel_grace_until.is_some(),
         inputs: task.pending_inputs().map(facts).collect(),
     }))

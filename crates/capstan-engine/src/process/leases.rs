@@ -10,7 +10,7 @@ use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::slab::{Keyed, Slab};
 use capstan_domain::span::later;
-use capstan_domain::task::command::ExpireLease;
+use capstan_domain::task::command::{ExpireLease, StartAttempt};
 use capstan_domain::task::{Command, Event, TaskState};
 use chrono::{DateTime, Utc};
 
@@ -19,6 +19,10 @@ use super::facts::{InputFacts, TaskFacts};
 use super::origin::TaskName;
 use super::shared::Shared;
 use crate::protocol::Answer;
+
+/// Time after the first renewal at which an attempt without a report is recorded as started, in milliseconds. The reports of
+/// shorter ones tell it.
+const START_AFTER_MS: i64 = 1_000;
 
 /// The leases of live attempts.
 #[derive(Debug, Default)]
@@ -37,6 +41,8 @@ struct Lease {
     worker_id: Arc<WorkerId>,
     /// The instant it ends unless renewed.
     until: DateTime<Utc>,
+    /// The instant at which its start is to be recorded: it was renewed, so it is executed.
+    start_at: Option<DateTime<Utc>>,
     /// The newest input that was reported to the worker.
     reported_seq: u32,
     /// True when the worker last heard that the task waits.
@@ -82,26 +88,31 @@ struct LeaseNews {
 }
 
 impl Leases {
-    /// The end of the task's lease.
+    /// The end of the task's lease, or before it the instant at which its start is to be recorded.
     pub(super) fn due(&self, name: TaskName, facts: &TaskFacts) -> Option<DateTime<Utc>> {
         if !facts.is_working() {
             return None;
         }
-        self.held.find(&name).map(|lease| lease.until)
+        self.held
+            .find(&name)
+            .map(|lease| lease.start_due(facts).map_or(lease.until, |at| at.min(lease.until)))
     }
 
-    /// The command that ends a lease that was not renewed.
+    /// The command that ends a lease that was not renewed, or records the start of an attempt that has not reported yet.
     pub(super) fn due_command(
         &self,
         (name, key): (TaskName, &StreamKey),
         facts: &TaskFacts,
         now: DateTime<Utc>,
     ) -> Option<Command> {
-        let lease = self.held.find(&name).filter(|lease| lease.until <= now && facts.is_working())?;
-        Some(Command::ExpireLease(ExpireLease {
-            attempt_id: lease.attempt_id(key),
-            reason: "the worker has not renewed its lease".to_owned(),
-        }))
+        let lease = self.held.find(&name).filter(|_| facts.is_working())?;
+        let attempt_id = lease.attempt_id(key);
+        if lease.until <= now {
+            let reason = "the worker has not renewed its lease".to_owned();
+            return Some(Command::ExpireLease(ExpireLease { attempt_id, reason }));
+        }
+        let is_due = lease.start_due(facts).is_some_and(|at| at <= now);
+        is_due.then_some(Command::Start(StartAttempt { attempt_id }))
     }
 
     pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
@@ -183,6 +194,10 @@ impl Leases {
                 is_urgent |= lease.news(&key, shared.tasks.facts(&key)).is_urgent;
                 lease.until = later(now, shared.config.lease_ms);
                 lease.watchers.push(call);
+                if lease.start_at.is_none() {
+                    lease.start_at = Some(later(now, START_AFTER_MS));
+                    shared.tasks.touch(&key);
+                }
             } else {
                 is_urgent = true;
             }
@@ -230,11 +245,17 @@ impl Lease {
             epoch,
             worker_id,
             until,
+            start_at: None,
             reported_seq: 0,
             reported_waiting: false,
             notes: None,
             watchers: Vec::new(),
         }
+    }
+
+    /// The instant at which its start is to be recorded, unless it is.
+    fn start_due(&self, facts: &TaskFacts) -> Option<DateTime<Utc>> {
+        self.start_at.filter(|_| facts.live.as_ref().is_some_and(|live| !live.is_started))
     }
 
     fn attempt_id(&self, key: &StreamKey) -> AttemptId {

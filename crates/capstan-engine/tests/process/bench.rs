@@ -7,7 +7,7 @@ use capstan_contract::lease::{LeasedAttempt, RenewAnswer};
 use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
-use capstan_domain::task::{Command, Event};
+use capstan_domain::task::{Command, Event, Rejection};
 use capstan_engine::process::{CallId, Effect, Loaded, Process, Settled, ToolRequest, task_key};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::{DateTime, Duration, Utc};
@@ -61,6 +61,14 @@ impl Bench {
         let events = self.world.send(key, id, command).unwrap();
         self.settle();
         events
+    }
+
+    /// Sends a report of a worker; one that comes when its lease is over changes nothing.
+    pub(crate) fn report(&mut self, key: &StreamKey, command: &Requested<Command>) {
+        let id = self.fresh();
+        let sent = self.world.send(key, id, command);
+        assert!(matches!(sent, Ok(_) | Err(Rejection::LeaseLost { .. })), "{sent:?}");
+        self.settle();
     }
 
     pub(crate) fn accept(&mut self, birth: &Birth) -> StreamKey {

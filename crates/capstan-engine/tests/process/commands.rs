@@ -8,9 +8,10 @@ use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, AckInput, CancelTask, FinishAttempt, FireWatch, OpenBlocker, Parent,
-    ReportedOutcome, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+    RecordUsage, ReportedOutcome, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
 use capstan_domain::task::event::{Join, ParentClose, SourceWatch};
+use capstan_domain::usage::Usage;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, json};
 use uuid::Uuid;
@@ -94,8 +95,10 @@ pub(crate) fn demo(workspace: &str, at: DateTime<Utc>) -> agent::Created {
     }
 }
 
+/// A first report, which records that the attempt has begun.
 pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {
-    Command::Start { attempt_id: attempt_id.clone() }.at(at)
+    let usage = Usage { input_tokens: 1, ..Usage::default() };
+    Command::RecordUsage { command: RecordUsage { usage }, attempt_id: attempt_id.clone() }.at(at)
 }
 
 pub(crate) fn finish(attempt_id: &AttemptId, outcome: ReportedOutcome) -> Command {

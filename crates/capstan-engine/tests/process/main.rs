@@ -7,7 +7,7 @@ mod budgets;
 mod classes;
 mod commands;
 mod crashes;
-
+mod fence;
 mod invariants;
 mod relations;
 mod rules;

@@ -3,7 +3,7 @@
 use capstan_contract::command::Renewal;
 use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::WorkerId;
-use capstan_domain::matching::{Reach, WaitingReason};
+use capstan_domain::matching::{Reach, StreamKey, WaitingReason};
 use capstan_domain::task::TaskState;
 use capstan_domain::task::command::FinishAttempt;
 use capstan_domain::task::command::ReportedOutcome::{Error, Ok};
@@ -90,6 +90,36 @@ fn a_renewed_lease_lives() {
 }
 
 #[test]
+fn the_start_of_an_attempt_is_recorded_with_its_first_report_or_a_second_after_its_first_renewal() {
+    let mut bench = Bench::new();
+    let (silent, talking, dead) =
+        (bench.accept(&named("silent")), bench.accept(&named("talking")), bench.accept(&named("dead")));
+    let worker = bench.worker();
+    let leased = bench.lease_now(worker, 3);
+    let id =
+        |key: &StreamKey| leased.iter().find(|one| one.task_id == key.task_id).unwrap().attempt_id.clone();
+    bench.pass_ms(500);
+    let call = bench.renew(worker, &[&id(&silent), &id(&talking)], 0);
+    assert_eq!(bench.renewed(call).len(), 2);
+    let now = bench.now;
+    bench.send(&talking, &begin(&id(&talking), now));
+    let is_started = |bench: &Bench, key| bench.world.task(key).live.as_ref().unwrap().is_started;
+    bench.pass_ms(999);
+    assert!(!is_started(&bench, &silent) && is_started(&bench, &talking));
+    let said = bench.world.version(&talking);
+    bench.pass_ms(1);
+    assert!(is_started(&bench, &silent));
+    bench.pass_ms(10_000);
+    assert!(!is_started(&bench, &dead), "nobody has renewed it, so nobody executes it");
+    assert_eq!(bench.world.version(&talking), said, "a start is recorded once");
+    assert_eq!(bench.world.version(&silent), 3, "accepted, leased, started");
+}
+
+fn named(session: &str) -> Birth {
+    Birth { session: session.to_owned(), ..Birth::default() }
+}
+
+#[test]
 fn a_run_lost_too_often_is_dropped() {
     let mut bench = Bench::new();
     let key = bench.accept(&Birth::default());
@@ -116,10 +146,10 @@ fn a_run_that_takes_too_long_is_timed_out_and_its_session_is_freed_after_the_gra
     let now = bench.now;
     bench.send(&key, &begin(&attempt, now));
     let call = bench.renew(worker, &[&attempt], 30_000);
-    bench.pass_ms(4_999);
+    bench.pass_ms(3_999);
     assert_eq!(bench.world.state(&key), TaskState::Running);
     bench.pass_ms(1);
-    assert_eq!(bench.world.state(&key), TaskState::Error);
+    assert_eq!(bench.world.state(&key), TaskState::Error, "five seconds after its lease");
     let told = bench.renewed(call);
     assert_eq!(told[0].status, RenewStatus::Cancel);
     assert!(told[0].reason.as_deref().unwrap().contains("timed out"), "{told:?}");

@@ -18,8 +18,11 @@ use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
-use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, FinishAttempt, ReportedOutcome};
+use capstan_domain::task::command::{
+    Accept, AcceptAgentCommand, CancelTask, FinishAttempt, RecordUsage, ReportedOutcome,
+};
 use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
+use capstan_domain::usage::Usage;
 use capstan_domain::workspace::Workspace as Workspaces;
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{
@@ -262,9 +265,12 @@ impl Office {
         Uuid::from_u128(u128::from(self.ids.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// Sends a first report, which records that the attempt has begun.
     pub(crate) async fn begin(&self, attempt_id: &AttemptId) {
         let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-        self.send(&key, Command::Start { attempt_id: attempt_id.clone() }).await;
+        let usage = Usage { input_tokens: 1, ..Usage::default() };
+        let command = RecordUsage { usage };
+        self.send(&key, Command::RecordUsage { command, attempt_id: attempt_id.clone() }).await;
     }
 
     pub(crate) async fn cancel(&self, key: &StreamKey) {

@@ -62,7 +62,6 @@ struct Attempt {
     worker_id: WorkerId,
     worker_name: String,
     leased_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
     cancel_requested: Option<String>,
     ended_at: Option<DateTime<Utc>>,
     exit_code: Option<i32>,
@@ -79,7 +78,6 @@ impl Attempt {
             worker_id: leased.worker_id,
             worker_name: leased.worker_name.clone(),
             leased_at: leased.leased_at,
-            started_at: None,
             cancel_requested: None,
             ended_at: None,
             exit_code: None,
@@ -310,12 +308,16 @@ fn change(row: &mut RunRow, event: RunEvent<'_>) {
             row.attempts.push(Attempt::from_leased(e));
         }
         RunEvent::AttemptStarted(e) => {
-            row.status = RunStatus::Running;
-            row.started_at = row.started_at.or(Some(e.started_at));
+            // A run that was stopped is over before its attempt reports.
+            if row.ended_at.is_none() {
+                row.status = RunStatus::Running;
+            }
+            let mut leased_at = None;
             with_attempt(row, &e.attempt_id, |attempt| {
                 attempt.status = AttemptStatus::Running;
-                attempt.started_at = Some(e.started_at);
+                leased_at = Some(attempt.leased_at);
             });
+            row.started_at = row.started_at.or(leased_at);
         }
         RunEvent::AttemptCancelRequested(e) => {
             with_attempt(row, &e.attempt_id, |attempt| {

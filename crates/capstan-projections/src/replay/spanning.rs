@@ -248,7 +248,7 @@ mod tests {
             usage: Usage::default(),
             at,
         });
-        let events = [Event::AttemptStarted(AttemptStarted { attempt_id, run_id, started_at: at }), used];
+        let events = [Event::AttemptStarted(AttemptStarted { attempt_id, run_id }), used];
         let mut commit = Commit {
             commit_id: CommitId(Uuid::from_u128(1)),
             stream: format!("dev/task/{task}").parse().unwrap(),

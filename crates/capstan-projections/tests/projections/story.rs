@@ -357,7 +357,10 @@ impl Story {
                 let run_id = self.tasks[index].state.as_ref().unwrap().current_run().unwrap().run_id;
                 Command::Lease(lease(run_id))
             }
-            1 => Command::Start { attempt_id: attempt() },
+            1 => Command::RecordUsage {
+                command: command::RecordUsage { usage: usage(0.005) },
+                attempt_id: attempt(),
+            },
             2 => {
                 let attempt_id = attempt();
                 self.output(attempt_id, None)
@@ -475,7 +478,9 @@ impl Story {
         let output_id = task.outputs.named().next().map_or(OutputId(Uuid::nil()), |(id, _)| id);
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
         match roll {
-            14..30 => Command::Start { attempt_id },
+            14..30 => {
+                Command::RecordUsage { command: command::RecordUsage { usage: usage(0.005) }, attempt_id }
+            }
             30..38 => self.output(attempt_id, (roll >= 34).then_some(NewOutputStatus::Pending)),
             38..43 => Command::AppendOutputRows {
                 command: command::AppendOutputRows { output_id, rows: vec![json!({"row": roll})] },

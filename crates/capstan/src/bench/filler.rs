@@ -106,8 +106,6 @@ async fn finished_task(
     .at(Utc::now());
     let leased = dispatcher.execute(&stream, &lease, &context("lease", number, 2)).await?;
     let attempt_id = task(&leased.loaded.state)?.live.as_ref().context("a live attempt")?.attempt_id.clone();
-    let start = Command::Start { attempt_id: attempt_id.clone() }.at(Utc::now());
-    dispatcher.execute(&stream, &start, &context("start", number, 3)).await?;
     let output = Command::ProduceOutput {
         command: Box::new(ProduceOutput {
             id: None,
@@ -125,10 +123,10 @@ async fn finished_task(
         attempt_id: Some(attempt_id.clone()),
     }
     .at(Utc::now());
-    dispatcher.execute(&stream, &output, &context("output", number, 4)).await?;
+    dispatcher.execute(&stream, &output, &context("output", number, 3)).await?;
     let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(ReportedOutcome::Ok) };
     let finish = Command::Finish { command: Box::new(report), attempt_id }.at(Utc::now());
-    dispatcher.execute(&stream, &finish, &context("finish", number, 5)).await?;
+    dispatcher.execute(&stream, &finish, &context("finish", number, 4)).await?;
     Ok(())
 }
 

@@ -197,7 +197,6 @@ impl Life {
         let leased = self.post(&path, &json!({ "max": 1, "wait_ms": 30_000 })).await?;
         let attempt = text(&leased[0]["attempt_id"]).context("nothing was leased")?;
         let epoch = leased[0]["epoch"].clone();
-        self.post(&format!("/v1/attempts/{attempt}/start"), &json!({ "lease_epoch": epoch })).await?;
         Ok((attempt, epoch))
     }
 

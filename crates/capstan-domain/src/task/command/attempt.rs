@@ -25,9 +25,12 @@ pub struct Lease {
     pub lease_ms: i64,
 }
 
-/// Starts the attempt: the worker begins to execute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StartAttempt {}
+/// The worker executes the attempt: it has renewed its lease, and reported nothing for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartAttempt {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+}
 
 /// The lease expired, because the worker stopped renewing it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -68,14 +68,13 @@ pub struct AttemptLeased {
     pub leased_at: At,
 }
 
-/// The worker began to execute.
+/// The worker executes the attempt since its lease. It stands in front of the first report, in one commit, or alone where the
+/// attempt has lived for a while without one.
 pub struct AttemptStarted {
     /// The attempt.
     pub attempt_id: AttemptId,
     /// Its run.
     pub run_id: RunId,
-    /// Time of the event.
-    pub started_at: At,
 }
 
 /// The worker is to stop; until it has, or the grace is over, the session stays taken.

@@ -31,7 +31,7 @@ fn an_input_to_a_running_task_stays_in_the_inbox() {
 fn an_input_to_a_queued_task_waits_for_the_turn_and_then_gets_a_run_of_its_own() {
     let answered = queued().and(say(1, "more"));
     assert_eq!(outcome(&answered.events()[2..]), InputOutcome::Queued);
-    answered.and(lease(1, 10)).and(start(1, 11)).when(finish_ok(1)).then_with(|events, state| {
+    answered.and(lease(1, 10)).and_events([start(1)]).when(finish_ok(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "run requested"]);
         let task = state.as_ref().unwrap();
         assert_eq!((task.state, task.current_prompt()), (TaskState::Queued, "more"));
@@ -195,7 +195,9 @@ fn only_the_live_attempt_claims_and_acknowledges() {
 fn an_input_claimed_by_a_lost_attempt_is_pending_again() {
     let lost = started().and(say(1, "one")).and(claim(1)).and(expire(1));
     assert_eq!(task_of(&lost).pending_inputs().count(), 1);
-    lost.and(lease(1, 60)).when(claim(2)).then_with(|events, _| assert_eq!(kinds(events), ["claimed"]));
+    lost.and(lease(1, 60))
+        .when(claim(2))
+        .then_with(|events, _| assert_eq!(kinds(events), ["started", "claimed"]));
 }
 
 #[test]
@@ -347,9 +349,9 @@ fn a_queued_input_never_shares_a_run() {
     };
     let first = finish(said(), 1);
     assert_eq!(prompt(&first), "one");
-    let second = finish(first.and(lease(2, 60)).and(start(2, 61)), 2);
+    let second = finish(first.and(lease(2, 60)).and_events([start(2)]), 2);
     assert_eq!(prompt(&second), "alone");
-    let third = finish(second.and(lease(3, 70)).and(start(3, 71)), 3);
+    let third = finish(second.and(lease(3, 70)).and_events([start(3)]), 3);
     assert_eq!(prompt(&third), "three");
     // It is not put into a live turn either, nor does it answer a question.
     started().and(say_as(1, "alone", "queue")).when(claim(1)).then_nothing();
@@ -403,7 +405,7 @@ fn a_run_delivers_no_more_at_once_than_one_message_may_have() {
     };
     let full = started().and(long(1)).and(long(2)).and(say(3, "short")).and(finish_ok(1));
     assert_eq!(told(&full), (150, 2), "the first alone");
-    let next = full.and(lease(2, 30)).and(start(2, 31)).and(finish_ok(2));
+    let next = full.and(lease(2, 30)).and_events([start(2)]).and(finish_ok(2));
     assert_eq!(told(&next), (150, 0), "the others together");
     // A prompt that reached no agent comes first, and what does not fit beside it waits.
     let cancelled = queued().and(long(1)).and(long(2)).and(cancel()).and(say(3, "go on"));

@@ -67,7 +67,7 @@ fn a_retry_resumes_the_session_with_the_last_prompt() {
         assert_eq!((task.state, task.runs.last().unwrap().cause), (TaskState::Queued, RunCause::Retry));
         assert_eq!((task.runs.count(), task.runs.kept.len()), (2, 1), "the run that is over has left");
     });
-    let second = failed().and(retry("again")).and(lease(2, 61)).and(start(2, 62));
+    let second = failed().and(retry("again")).and(lease(2, 61)).and_events([start(2)]);
     second.and(finishing_by(2, failure(ErrorClass::Terminal))).when(retry("")).then_with(|events, state| {
         assert_eq!(prompt(events, state), ("again", Some(run(2))));
     });
@@ -105,7 +105,7 @@ fn a_retry_repeats_the_turn_that_failed_before_the_next_one() {
     let said = started().and(say_as(1, "turn a", "queue")).and(say_as(2, "turn b", "queue"));
     let queued = said.and(finish_ok(1));
     let failed =
-        queued.and(lease(2, 61)).and(start(2, 62)).and(finishing_by(2, failure(ErrorClass::Terminal)));
+        queued.and(lease(2, 61)).and_events([start(2)]).and(finishing_by(2, failure(ErrorClass::Terminal)));
     failed.when(retry("")).then_with(|events, state| {
         assert_eq!(prompt(events, state), ("turn a", Some(run(2))));
         assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 1, "the other one has a turn to itself");

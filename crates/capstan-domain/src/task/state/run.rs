@@ -102,7 +102,10 @@ impl Runs {
 
     pub(in crate::task) fn started(&mut self, e: &AttemptStarted) {
         self.change(e.run_id, |run| {
-            run.status = RunStatus::Running;
+            // A run that was stopped is over before its attempt reports.
+            if run.status == RunStatus::Accepted {
+                run.status = RunStatus::Running;
+            }
             run.delivered = true;
         });
     }
@@ -186,9 +189,9 @@ pub struct Live {
     pub lease_ms: i64,
     /// Start of the lease.
     pub leased_at: DateTime<Utc>,
-    /// The instant the worker began, if it has.
+    /// True once it is recorded that the worker executes it.
     #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
-    pub started_at: Option<DateTime<Utc>>,
+    pub is_started: bool,
     /// The input it acknowledged last, so that a repeated acknowledgement is known.
     #[serde(default, skip_serializing_if = "crate::stored::is_nothing")]
     pub acknowledged: Option<InputId>,
@@ -206,7 +209,7 @@ impl Live {
             worker_id: e.worker_id,
             lease_ms: e.lease_ms,
             leased_at: e.leased_at,
-            started_at: None,
+            is_started: false,
             acknowledged: None,
             cancel_grace_until: None,
         }

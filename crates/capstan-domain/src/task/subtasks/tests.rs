@@ -137,7 +137,8 @@ fn a_repeated_report_of_a_child_changes_nothing_and_a_new_end_is_recorded() {
 
 #[test]
 fn an_input_to_a_waiting_parent_does_not_lose_its_children() {
-    let resumed = || started().and(both(Some(Join::All))).and(say(1, "hurry")).and(lease(2, 61));
+    let resumed =
+        || started().and(both(Some(Join::All))).and(say(1, "hurry")).and(lease(2, 61)).and_events([start(2)]);
     assert_eq!(task_of(&resumed()).state, TaskState::Running);
     resumed().when(finish_ok(2)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "asked"]);
@@ -151,7 +152,7 @@ fn an_input_to_a_waiting_parent_does_not_lose_its_children() {
 #[test]
 fn children_answer_no_question() {
     let busy =
-        || started().and(both(Some(Join::All))).and(say(1, "hurry")).and(lease(2, 61)).and(start(2, 62));
+        || started().and(both(Some(Join::All))).and(say(1, "hurry")).and(lease(2, 61)).and_events([start(2)]);
     busy().and(ask(2, "which one?")).and(done(0)).when(done(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["child ended", "said"]);
         let Event::InputAccepted(said) = &events[1] else { panic!("said") };
@@ -264,7 +265,7 @@ fn a_child_reports_each_of_its_ends_to_its_parent_once() {
         capstan_decider::spec::given::<TaskDecider>([])
             .and(accepting(accept))
             .and(lease(1, 10))
-            .and(start(1, 11))
+            .and_events([start(1)])
     };
     let heard = || Command::ParentHeard(ParentHeard).at(at(70));
     born().when(heard()).then([]);

@@ -23,16 +23,16 @@ fn of(accept: impl Into<Accept>) -> Given<TaskDecider> {
 fn a_task_has_the_timers_of_its_state() {
     assert!(dues(&queued()).is_empty());
     assert!(dues(&done()).is_empty());
-    // The time-out counts from the lease until the attempt begins, so an attempt that never does ends too.
+    // The time-out counts from the lease: an attempt that never reports ends, too.
     assert_eq!(dues(&leased()), [at(610)]);
-    assert_eq!(dues(&started()), [at(611)]);
-    assert_eq!(dues(&waiting()), [at(611)]);
+    assert_eq!(dues(&started()), [at(610)]);
+    assert_eq!(dues(&waiting()), [at(610)]);
     assert_eq!(dues(&stopping()), [at(40)]);
     let asleep = FinishAttempt { wake: Some(wake_in(10)), ..report(ReportedOutcome::Ok) };
     assert_eq!(dues(&started().and(finishing(asleep))), [at(650)]);
     assert_eq!(dues(&of(AcceptAgentCommand { queue_ttl_ms: Some(7000), ..agent_command() })), [at(7)]);
     let endless = AcceptAgentCommand { timeout_ms: Some(0), ..agent_command() };
-    assert!(dues(&of(endless).and(lease(1, 1)).and(start(1, 2))).is_empty());
+    assert!(dues(&of(endless).and(lease(1, 1)).and_events([start(1)])).is_empty());
     let due = AcceptAgentCommand { deadline: Some(at(99)), ..agent_command() };
     assert_eq!(dues(&of(due).and(lease(1, 1))), [at(601), at(99)]);
 }

@@ -119,7 +119,7 @@ fn ending(command: EndToolCall) -> Requested<Command> {
 fn under(ask: &str) -> Given<TaskDecider> {
     let mut accept = accept();
     accept.command.policy = Some(RunPolicy { ask: ask.into(), ..RunPolicy::default() });
-    given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and(start(1, 11))
+    given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and_events([start(1)])
 }
 
 #[test]

@@ -168,8 +168,6 @@ async fn decide(
     let lease = Lease { run_id, worker_id, worker_name: "bench".into(), lease_ms: 30_000 };
     execute(dispatcher, &stream, "lease-attempt", Command::Lease(lease)).await?;
     let attempt_id = AttemptId { workspace: agent.workspace.clone(), task: task_id, epoch: 1 };
-    let start = Command::Start { attempt_id: attempt_id.clone() };
-    execute(dispatcher, &stream, "start-attempt", start).await?;
     if kind >= 8 {
         seeded.running += 1;
         return Ok(());

@@ -6,8 +6,8 @@ use crate::Requested;
 use crate::task::command::{Command, FinishAttempt, FireWatch, ReportedOutcome, SubtaskSpec, Wake};
 use crate::task::event::Join;
 use crate::task::fixture::{
-    at, cancel, fingerprint, finish_ok, finishing, finishing_by, kinds, lease, report, say, started, task_id,
-    task_of, wake_in,
+    at, cancel, fingerprint, finish_ok, finishing, finishing_by, kinds, lease, report, say, start, started,
+    task_id, task_of, wake_in,
 };
 use crate::task::{Rejection, TaskDecider, TaskState};
 
@@ -55,7 +55,10 @@ fn firing(command: FireWatch) -> Requested<Command> {
 fn woken(given: Given<TaskDecider>, run_no: u32) -> Given<TaskDecider> {
     let wake_at = task_of(&given).progress.sleep.unwrap().wake_at;
     let seconds = (wake_at - at(0)).num_seconds();
-    given.and(Command::Wake(Wake { wake_at }).at(wake_at)).and(lease(run_no, seconds))
+    given
+        .and(Command::Wake(Wake { wake_at }).at(wake_at))
+        .and(lease(run_no, seconds))
+        .and_events([start(run_no.into())])
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn news_wake_a_sleeping_task_once_whatever_their_order() {
     fired().when(news(&["c"])).then_with(|events, _| assert_eq!(kinds(events), ["fired", "said"]));
     // A watch that fired and is not requested again ends with the run that was informed.
     fired().and(lease(2, 61)).when(finish_ok(2)).then_with(|events, state| {
-        assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "done"]);
+        assert_eq!(kinds(events), ["started", "attempt ended", "run ended", "disarmed", "done"]);
         assert!(state.as_ref().unwrap().watches.is_empty());
     });
     let rearmed = fired().and(lease(2, 61)).and(finishing_by(2, ok(vec![watch()])));
@@ -152,7 +155,7 @@ fn news_resume_a_parent_that_waits_for_its_children_and_it_waits_again() {
     let waiting = started().and(finishing(report));
     let resumed = waiting.and(news(&["a"])).and(lease(2, 61));
     resumed.when(finish_ok(2)).then_with(|events, _| {
-        assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "asked"]);
+        assert_eq!(kinds(events), ["started", "attempt ended", "run ended", "disarmed", "asked"]);
     });
 }
 

@@ -51,7 +51,7 @@ fn what_was_said_to_a_task_at_its_limits_is_carried_whole() {
     let command = AcceptAgentCommand { attachments: vec![attachment; 2], ..agent_command() };
     let begin = || given::<TaskDecider>([]).and(accepting(command.clone()));
     // In the queue, and while an agent works that takes none of them.
-    for began in [begin(), begin().and(lease(1, 1)).and(start(1, 2))] {
+    for began in [begin(), begin().and(lease(1, 1)).and_events([start(1)])] {
         let mut full: Given<TaskDecider> = began;
         let mut refused = 0;
         for number in 1..40 {

@@ -23,7 +23,7 @@ fn a_long_life_takes_no_more_than_a_short_one() {
     let turn = |history: Given<TaskDecider>, number: u32| {
         let said = history.and(say(number.into(), "what now?"));
         let epoch = u64::from(number) + 1;
-        said.and(lease(number + 1, 30)).and(start(epoch, 31)).and(finish_ok(epoch))
+        said.and(lease(number + 1, 30)).and_events([start(epoch)]).and(finish_ok(epoch))
     };
     let late = (1..=40).fold(done(), turn);
     let task = task_of(&late);
