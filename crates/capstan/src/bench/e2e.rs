@@ -14,8 +14,8 @@ use crate::bench::http_load::Connection;
 use crate::bench::limits::RawLog;
 use crate::bench::report::{Latency, Sample};
 
-/// Commits one task costs from acceptance to its end: accepted, leased, started, settled.
-const COMMITS_PER_TASK: f64 = 4.0;
+/// Commits one task costs from acceptance to its end: accepted, leased, settled.
+const COMMITS_PER_TASK: f64 = 3.0;
 
 /// One round: the raw limit, then tasks through HTTP, the engine and a no-op worker.
 pub(super) async fn round(
