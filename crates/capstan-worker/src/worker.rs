@@ -274,7 +274,11 @@ impl Worker {
             let (worker_id, sent_at) = (self.id(), Instant::now());
             let renew = RenewLeases { worker_id, renewals: leased.iter().map(of).collect(), wait_ms: 0 };
             let error = match self.client.send(&renew).await {
-                Ok(answers) => return self.leases.renewed(&answers, sent_at),
+                Ok(answers) => {
+                    self.leases.renewed(&answers, sent_at);
+                    // An answer that took as long as the lease holds nothing any more.
+                    return self.leases.expire(Instant::now());
+                }
                 Err(error) => error,
             };
             // The loop that renews registers again where the server has forgotten the worker.
