@@ -181,6 +181,20 @@ fn the_result_of_a_tool_stands_once() {
     ended.says("the tool ended with an error", 1);
     ended.says(&call.to_string(), 1);
     ended.takes_at_most(3_300);
+
+    // A text that was erased moves no other.
+    let written = serde_json::to_string(&format!("\n{}\n", "3 of 40 rows \"written\".".repeat(100))).unwrap();
+    let erased = ended.stored.replacen(&written, "\"\"", 1);
+    assert_ne!(erased, ended.stored);
+    let stream: StreamId = format!("dev/task/{TASK}").parse().unwrap();
+    let read = Commit::from_bytes(stream, 0, erased.as_bytes()).unwrap();
+    let events = TaskCodec::decode(&read).unwrap();
+    let told = events.iter().find_map(|event| match event {
+        Event::InputAccepted(told) => Some(told.message.as_str()),
+        _ => None,
+    });
+    let told = told.unwrap();
+    assert!(told.contains("the table is full") && !told.contains("3 of 40 rows"), "{told}");
 }
 
 #[test]
@@ -251,8 +265,7 @@ fn a_wait_for_subtasks_and_their_results_stand_once() {
     for result in [json!("All offers are there."), json!({ "text": "All offers are there.", "number": 3 })] {
         ended(result).says("All offers are there.", 1);
     }
-    // A fraction may be read as its neighbour: then the text of the result would be another one.
-    ended(json!({ "text": "All offers are there.", "share": 0.1 })).says("All offers are there.", 2);
+    ended(json!({ "text": "All offers are there.", "share": 0.1 })).says("All offers are there.", 1);
 }
 
 #[test]

@@ -20,12 +20,11 @@ const TEXT_BYTES_MAX: usize = 16 << 20;
 /// Most texts of a commit that its messages quote, the first ones: each is looked for in each message.
 const QUOTED_MAX: usize = 32;
 
-/// Notes a text, without blanks around it, that later messages of the commit may quote.
+/// Notes a text, without blanks around it, that later messages of the commit may quote. Its number is the place of its field
+/// among those of the commit that are there, whatever they hold: so a text that was erased, or cannot be read, moves no other.
 pub(super) fn quotable(said: &mut Said, text: &str) {
-    let text = text.trim();
-    let is_new = || !said.quotable.iter().any(|known| known == text);
-    if text.len() >= QUOTED_BYTES_MIN && said.quotable.len() < QUOTED_MAX && is_new() {
-        said.quotable.push(text.to_owned());
+    if said.quotable.len() < QUOTED_MAX {
+        said.quotable.push(text.trim().to_owned());
     }
 }
 
@@ -36,24 +35,13 @@ pub(super) fn quotable_option(said: &mut Said, text: Option<&str>) {
     }
 }
 
-/// Notes a result, which messages quote as it is, or as JSON when it is no text.
-pub(super) fn quotable_value(said: &mut Said, value: &Value) {
-    // Its text would not be the same where a fraction is read as its neighbour.
-    if has_fraction(value) {
-        return;
-    }
-    match value.as_str() {
-        Some(text) => quotable(said, text),
-        None => quotable(said, &value.to_string()),
-    }
-}
-
-fn has_fraction(value: &Value) -> bool {
+/// Notes a result, which messages quote as it is, or as JSON when it is no text. JSON is read back to the same text, numbers
+/// included (`float_roundtrip`).
+pub(super) fn quotable_value(said: &mut Said, value: Option<&Value>) {
     match value {
-        Value::Number(number) => number.is_f64(),
-        Value::Array(items) => items.iter().any(has_fraction),
-        Value::Object(fields) => fields.values().any(has_fraction),
-        Value::Null | Value::Bool(_) | Value::String(_) => false,
+        None => {}
+        Some(Value::String(text)) => quotable(said, text),
+        Some(value) => quotable(said, &value.to_string()),
     }
 }
 
@@ -71,6 +59,7 @@ enum Piece<'a> {
 fn pieces(text: &str) -> Option<Vec<Piece<'_>>> {
     let mut found: Vec<(usize, usize, usize)> = said(|said| {
         let quotable = said.quotable.iter().enumerate();
+        let quotable = quotable.filter(|(_, quoted)| quoted.len() >= QUOTED_BYTES_MIN);
         Some(
             quotable
                 .flat_map(|(number, quoted)| {

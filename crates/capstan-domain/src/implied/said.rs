@@ -56,7 +56,7 @@ noting! {
     /// A text that the message to the agent may quote.
     told(value: String) |said| quotable(said, value);
     optional_told(value: Option<String>) |said| quotable_option(said, value.as_deref());
-    result_told(value: Option<Value>) |said| quotable_value(said, value.as_ref().unwrap_or(&Value::Null));
+    result_told(value: Option<Value>) |said| quotable_value(said, value.as_ref());
     /// An output that is not the next one.
     changed_output(value: OutputId) |said| {
         said.output = Some(*value);
