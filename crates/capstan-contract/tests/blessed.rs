@@ -1,5 +1,5 @@
 //! Files of a release are blessed: samples, stored commits and frozen defaults never change, schemas only gain optional
-//! properties.
+//! properties, and those of what is not stored also words of choices.
 //!
 //! Compares the working tree with the newest release (a tag `v<number>…`) that HEAD descends from. Before the first
 //! release nobody holds data or clients, so formats are free; the comparison is then skipped and says so.
@@ -24,7 +24,7 @@ fn blessed_release() -> Result<String, &'static str> {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "a skipped comparison says so")]
-fn blessed_files_only_gain_optional_properties() {
+fn blessed_files_only_grow() {
     let base = match blessed_release() {
         Ok(base) => base,
         Err(reason) => return eprintln!("blessed files are not compared: {reason}"),
@@ -54,11 +54,27 @@ fn fault(base: &str, path: &str) -> Option<String> {
             .then(|| format!("{path} changed; samples, stored commits and frozen defaults never do"));
     }
     let (blessed, present) = (serde_json::from_str(&blessed).ok()?, serde_json::from_str(&present).ok()?);
-    grown(&blessed, &present, "").err().map(|at| format!("{path} differs at {at:?}"))
+    grown(&blessed, &present, words(path), "").err().map(|at| format!("{path} differs at {at:?}"))
 }
 
-/// Ok when `present` is `blessed` plus optional properties, definitions and words of choices; the words of descriptions are free.
-fn grown(blessed: &Value, present: &Value, at: &str) -> Result<(), String> {
+/// What may happen to the words of a choice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Words {
+    /// An older build takes an unknown one in the log for malformed: a new word is a new version.
+    Fixed,
+    /// Whoever does not know one refuses it, passes it on or leaves it out.
+    MayGrow,
+}
+
+/// Only what goes over the wire and is not kept may gain words; a folder that is not known here may not.
+fn words(path: &str) -> Words {
+    let wire = ["schemas/commands/", "schemas/queries/", "schemas/worker/"];
+    if wire.iter().any(|folder| path.starts_with(folder)) { Words::MayGrow } else { Words::Fixed }
+}
+
+/// Ok when `present` is `blessed` plus optional properties, definitions and, where they may grow, words of choices; the text of
+/// descriptions is free.
+fn grown(blessed: &Value, present: &Value, words: Words, at: &str) -> Result<(), String> {
     let (Value::Object(blessed), Value::Object(present)) = (blessed, present) else {
         return if blessed == present { Ok(()) } else { Err(at.to_owned()) };
     };
@@ -69,13 +85,14 @@ fn grown(blessed: &Value, present: &Value, at: &str) -> Result<(), String> {
             (Some(Value::Object(blessed)), Some(Value::Object(present)))
                 if key == "properties" || key == "$defs" =>
             {
-                kept(blessed, present, &at)?;
+                kept(blessed, present, words, &at)?;
             }
-            (Some(Value::Array(blessed)), Some(Value::Array(present))) if key == "enum" => {
-                // New words only appear in commits that are new too.
+            (Some(Value::Array(blessed)), Some(Value::Array(present)))
+                if key == "enum" && words == Words::MayGrow =>
+            {
                 blessed.iter().all(|word| present.contains(word)).then_some(()).ok_or(at)?;
             }
-            (Some(blessed), Some(present)) => grown(blessed, present, &at)?,
+            (Some(blessed), Some(present)) => grown(blessed, present, words, &at)?,
             (None, Some(Value::Object(_))) if key == "$defs" => {}
             _ => return Err(at),
         }
@@ -85,10 +102,15 @@ fn grown(blessed: &Value, present: &Value, at: &str) -> Result<(), String> {
 
 /// Ok when every blessed entry is still there, itself only grown. What is new is optional: had it become
 /// required, the list `required` would differ.
-fn kept(blessed: &Map<String, Value>, present: &Map<String, Value>, at: &str) -> Result<(), String> {
+fn kept(
+    blessed: &Map<String, Value>,
+    present: &Map<String, Value>,
+    words: Words,
+    at: &str,
+) -> Result<(), String> {
     for (name, entry) in blessed {
         let at = format!("{at}/{name}");
-        grown(entry, present.get(name).ok_or_else(|| at.clone())?, &at)?;
+        grown(entry, present.get(name).ok_or_else(|| at.clone())?, words, &at)?;
     }
     Ok(())
 }
@@ -111,9 +133,10 @@ fn the_comparison_lets_shapes_grow_and_nothing_else() {
         with("/properties", "b", json!({"type": "string"})),
         with("/$defs/D/properties", "y", json!({"type": "string"})),
         with("/$defs", "E", json!({"type": "string"})),
-        with("/$defs/C", "enum", json!(["b", "a"])),
     ] {
-        assert_eq!(grown(&blessed, &grows, ""), Ok(()), "{grows}");
+        for words in [Words::Fixed, Words::MayGrow] {
+            assert_eq!(grown(&blessed, &grows, words, ""), Ok(()), "{grows}");
+        }
     }
     for (breaks, at) in [
         (with("", "required", json!(["a", "b"])), "/required"),
@@ -125,6 +148,34 @@ fn the_comparison_lets_shapes_grow_and_nothing_else() {
         (with("/$defs/D", "properties", json!({})), "/$defs/D/properties/x"),
         (with("/$defs/C", "enum", json!(["b"])), "/$defs/C/enum"),
     ] {
-        assert_eq!(grown(&blessed, &breaks, ""), Err(at.to_owned()), "{breaks}");
+        for words in [Words::Fixed, Words::MayGrow] {
+            assert_eq!(grown(&blessed, &breaks, words, ""), Err(at.to_owned()), "{breaks}");
+        }
+    }
+}
+
+#[test]
+fn a_choice_gains_words_on_the_wire_and_none_in_the_log() {
+    let blessed = json!({
+        "properties": {"reason": {"enum": ["a"]}, "list": {"items": {"$ref": "#/$defs/C"}}},
+        "$defs": {"C": {"enum": ["a"]}},
+    });
+    for choice in ["/properties/reason", "/$defs/C"] {
+        let mut longer = blessed.clone();
+        longer.pointer_mut(choice).unwrap()["enum"] = json!(["b", "a"]);
+        for path in [
+            "schemas/commands/create-agent.v1.schema.json",
+            "schemas/queries/list-tasks.v1.schema.json",
+            "schemas/worker/renew-answer.v1.schema.json",
+        ] {
+            assert_eq!(grown(&blessed, &longer, words(path), ""), Ok(()), "{path}");
+        }
+        for path in [
+            "schemas/events/task/attempt-ended.v1.schema.json",
+            "schemas/envelope.v1.schema.json",
+            "schemas/other/new.v1.schema.json",
+        ] {
+            assert_eq!(grown(&blessed, &longer, words(path), ""), Err(format!("{choice}/enum")), "{path}");
+        }
     }
 }

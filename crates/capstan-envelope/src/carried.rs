@@ -11,7 +11,7 @@ use crate::{AppliedKeys, CodecError, Commit, EventRecord, OlderKeys, Position};
 
 /// Name of the event, in every category.
 pub const CARRIED_FORWARD: &str = "carried-forward";
-/// Version of its shape.
+/// Version of its shape, that of the states included: an older build waits at a higher one. One that raises it reads those before, too.
 const VERSION: u16 = 1;
 
 /// A stream as all commits up to the one that says this left it.
