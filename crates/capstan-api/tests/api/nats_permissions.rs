@@ -87,15 +87,15 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
 
     // Nobody but Capstan sees or writes the log, or hears what another is answered.
     let log_end = api.head().await;
-    let (purge, others) =
-        ("$JS.API.STREAM.PURGE.CAPSTAN_EVENTS", ["capstan.evt.>", "_INBOX.>", "capstan.int.>"]);
-    let written = ["capstan.evt.dev.task.x", "capstan.int.engine.lease", purge];
+    let (purge, update) = ("$JS.API.STREAM.PURGE.CAPSTAN_EVENTS", "$JS.API.STREAM.UPDATE.CAPSTAN_EVENTS");
+    let others = ["capstan.evt.>", "_INBOX.>", "capstan.int.>"];
+    let written = ["capstan.evt.dev.task.x", "capstan.int.engine.lease", purge, update];
     let capstan = user(&nats, "capstan", "word-a").await;
     for (name, client, published, subscribed) in [
         ("dev-producer", &producer, &written[..], &others[..]),
         ("dev-reader", &reader, &written[..], &others[..]),
         ("operator", &operator, &written[..], &others[..]),
-        ("capstan", &capstan, &[purge][..], &[][..]),
+        ("capstan", &capstan, &[purge, update][..], &[][..]),
     ] {
         for subject in published {
             client.publish(*subject, "{}".into()).await.unwrap();
@@ -115,9 +115,11 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
         }
     }
     assert_eq!(api.head().await, log_end, "somebody wrote to the log");
-    // Who archives opens the log as Capstan does, appends, and purges: here everything before the first message, which is nothing.
+    // Who archives opens the log as Capstan does, updates its stream (here with the key it has), appends, and purges: here everything
+    // before the first message, which is nothing.
     let archiver = JetStreamLog::connect(JetStreamConfig::new(nats.url("archiver", "word-g"))).await.unwrap();
     assert_eq!(archiver.head().await.unwrap(), log_end);
+    archiver.adopt_fingerprint_key(archiver.fingerprint_key()).await.unwrap();
     let archiver = user(&nats, "archiver", "word-g").await;
     let mut expecting = async_nats::HeaderMap::new();
     expecting.insert("Nats-Expected-Last-Sequence", "0");
