@@ -54,6 +54,12 @@ async fn commits(
     let stream = streams::task(workspace, task_id)?;
     let mut commits = app.log.read_stream(&stream, Position::START).await?;
     let end = commits.iter().position(|recorded| !includes(as_of, recorded));
+    if let (AsOf::Position(position), Some(0)) = (as_of, end)
+        && position != Position::START
+        && commits[0].commit.carries_forward()
+    {
+        return Err(app.archived(position));
+    }
     commits.truncate(end.unwrap_or(commits.len()));
     Ok(commits)
 }

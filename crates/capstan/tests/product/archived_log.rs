@@ -39,6 +39,23 @@ async fn rate_again(product: &Product, number: usize, is_answer_known: bool) -> 
     Ok(())
 }
 
+/// Names an archived position of a task: reads have reached it, but what stood there is gone.
+async fn archived_positions(product: &Product, id: &str, position: &str) -> anyhow::Result<()> {
+    let task = product.get(&format!("tasks/{id}?min_position={position}")).await?;
+    assert_eq!(task["state"], "done", "{task}");
+    let ask = async |query: &str| -> anyhow::Result<(StatusCode, Value)> {
+        let answer = product.http.get(product.at(&format!("tasks/{id}{query}"))).send().await?;
+        Ok((answer.status(), answer.json().await?))
+    };
+    let (status, past) = ask(&format!("?as_of={position}")).await?;
+    assert_eq!((status, &past["code"]), (StatusCode::CONFLICT, &json!("position_unknown")), "{past}");
+    assert_eq!(past["detail"], format!("what stood at position {position} is archived"));
+    // Beyond the end there is nothing that could have been archived.
+    let (status, beyond) = ask("?min_position=0-9999999-00000000").await?;
+    assert_eq!((status, &beyond["code"]), (StatusCode::CONFLICT, &json!("position_unknown")), "{beyond}");
+    Ok(())
+}
+
 /// Writes into the metadata of the log what is archived, and up to which it was carried forward.
 async fn declare(product: &Product, through: u64, carried_through: u64) -> anyhow::Result<()> {
     let bus = async_nats::connect(product.servers()?["nats_url"].as_str().unwrap_or_default()).await?;
@@ -89,6 +106,7 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     ensure!(archived.contains("carried forward; the log begins after"), "{archived}");
     let again = log(&product, &["archive", "--through", "2", "--keep-days", "0"]).await?;
     ensure!(again.contains("nothing to archive"), "{again}");
+    archived_positions(&product, &id, first["receipt"]["position"].as_str().unwrap()).await?;
     let first_line: Value = serde_json::from_str(log(&product, &["tail"]).await?.lines().next().unwrap())?;
     ensure!(first_line["commit"]["events"][0].get("carried-forward").is_some(), "{first_line}");
 
@@ -120,6 +138,7 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     // The rows stand where the log begins or later, whatever a crash takes from them.
     let product = product.crash_and_restart().await?;
     is_as_before(&product).await?;
+    archived_positions(&product, &id, first["receipt"]["position"].as_str().unwrap()).await?;
     rate_again(&product, 1, true).await?;
     let verify = async || product.command(&["projection", "verify", "--data-dir", &data_dir]).await;
     verify().await?;
