@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use capstan_envelope::Position;
 use capstan_eventlog::{Durability, EventLog, JetStreamLog};
 use capstan_projections::ReadModels;
@@ -33,6 +33,8 @@ const FLUSHED_EVERY: Duration = Duration::from_mins(2);
 pub(super) enum Through {
     /// At most this number.
     Number(u64),
+    /// This one, which the log must hold or have archived.
+    Position(Position),
     /// The last one recorded before this time.
     Time(DateTime<Utc>),
 }
@@ -49,7 +51,20 @@ impl FromStr for Through {
         }
         let position: Position =
             text.parse().map_err(|_| "expected a position, a number or an RFC 3339 time")?;
-        Ok(Self::Number(position.sequence()))
+        Ok(Self::Position(position))
+    }
+}
+
+impl Through {
+    /// Refuses a position of another log. One that is archived is known by its number alone.
+    async fn check(self, log: &JetStreamLog, head: Position) -> anyhow::Result<()> {
+        let Self::Position(position) = self else { return Ok(()) };
+        if position.sequence() > log.archived().through && !log.holds(position).await? {
+            bail!(
+                "archive the log up to {position}: this log does not hold that position, it ends at {head}"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -76,6 +91,7 @@ impl Archive {
     /// Archives.
     pub(super) async fn run(self, log: &JetStreamLog, read_models: &ReadModels) -> anyhow::Result<()> {
         let head = log.head().await?;
+        self.through.check(log, head).await?;
         read_models.wait_for(head, ROWS_WAIT).await.context("wait for the read models")?;
         let parked = read_models.parked(1).await?;
         ensure!(parked.is_empty(), "archive the log: a stream is parked; see capstan dlq list");
@@ -142,6 +158,7 @@ impl Archive {
         let content = Content::read(log, end, memory, |number, recorded_at| {
             let is_asked = match self.through {
                 Through::Number(last) => number <= last,
+                Through::Position(last) => number <= last.sequence(),
                 Through::Time(time) => recorded_at < time,
             };
             if is_asked && recorded_at < kept_since {
@@ -217,7 +234,8 @@ mod tests {
     #[test]
     fn the_end_is_a_number_a_position_or_a_time() {
         assert!(matches!("17".parse(), Ok(Through::Number(17))));
-        assert!(matches!("0-17-0a0b0c0d".parse(), Ok(Through::Number(17))));
+        let position = "0-17-0a0b0c0d".parse();
+        assert!(matches!(position, Ok(Through::Position(last)) if last.sequence() == 17));
         assert!(matches!("2026-01-02T03:04:05Z".parse(), Ok(Through::Time(_))));
         assert!("yesterday".parse::<Through>().is_err());
     }

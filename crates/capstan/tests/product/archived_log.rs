@@ -102,11 +102,24 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     // What is not asked for, or too young, stays.
     let nothing = log(&product, &["archive", "--through", "1000000"]).await?;
     ensure!(nothing.contains("nothing to archive"), "{nothing}");
+    // Nor is anything archived up to a position of another log, though this one has a commit of that number.
+    for foreign in ["0-2-00000000", "0-9999999-00000000"] {
+        let refused =
+            log(&product, &["archive", "--through", foreign, "--keep-days", "0"]).await.unwrap_err();
+        let told = format!("archive the log up to {foreign}: this log does not hold that position");
+        ensure!(refused.to_string().contains(&told), "{refused}");
+    }
+    let position = first["receipt"]["position"].as_str().unwrap();
+    let number = position.split('-').nth(1).unwrap();
+    let dry = log(&product, &["archive", "--through", position, "--keep-days", "0", "--dry-run"]).await?;
+    ensure!(dry.contains(&format!("{number} is the last one asked for")), "{dry}");
     let archived = log(&product, &["archive", "--through", "1000000", "--keep-days", "0"]).await?;
     ensure!(archived.contains("carried forward; the log begins after"), "{archived}");
-    let again = log(&product, &["archive", "--through", "2", "--keep-days", "0"]).await?;
-    ensure!(again.contains("nothing to archive"), "{again}");
-    archived_positions(&product, &id, first["receipt"]["position"].as_str().unwrap()).await?;
+    for through in ["2", position] {
+        let again = log(&product, &["archive", "--through", through, "--keep-days", "0"]).await?;
+        ensure!(again.contains("nothing to archive"), "{again}");
+    }
+    archived_positions(&product, &id, position).await?;
     let first_line: Value = serde_json::from_str(log(&product, &["tail"]).await?.lines().next().unwrap())?;
     ensure!(first_line["commit"]["events"][0].get("carried-forward").is_some(), "{first_line}");
 
@@ -138,7 +151,7 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     // The rows stand where the log begins or later, whatever a crash takes from them.
     let product = product.crash_and_restart().await?;
     is_as_before(&product).await?;
-    archived_positions(&product, &id, first["receipt"]["position"].as_str().unwrap()).await?;
+    archived_positions(&product, &id, position).await?;
     rate_again(&product, 1, true).await?;
     let verify = async || product.command(&["projection", "verify", "--data-dir", &data_dir]).await;
     verify().await?;
