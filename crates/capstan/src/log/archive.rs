@@ -105,8 +105,7 @@ impl Archive {
         );
         let memory = Memory { bytes: self.memory_bytes, directory: self.directory.clone() };
         let carrier = Carrier::new(log, read_models, memory.carried());
-        let (mut content, wanted) = self.read(log, head, memory).await?;
-        let mut limit = Limit { through: wanted, reason: format!("{wanted} is the last one asked for") };
+        let (mut content, mut limit) = self.read(log, head, memory).await?;
         let open = OpenTasks::read(read_models, &content).await?;
         open.keep_tasks(&content, &mut limit)?;
         open.keep_configurations(&content, Some(read_models), &mut limit).await?;
@@ -144,29 +143,32 @@ impl Archive {
         ))
     }
 
-    /// Reads the log up to `end`; answers also the last commit that is asked for and old enough.
+    /// Reads the log up to `end`; answers also the last commit that is asked for and old enough, and why.
     async fn read(
         &self,
         log: &JetStreamLog,
         end: Position,
         memory: Memory,
-    ) -> anyhow::Result<(Content, u64)> {
+    ) -> anyhow::Result<(Content, Limit)> {
         let kept_since = Utc::now() - TimeDelta::days(i64::from(self.keep_days));
         let kept_since = kept_since.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
         let kept_since = if self.keep_days == 0 { DateTime::<Utc>::MAX_UTC } else { kept_since };
-        let mut wanted = 0;
+        let (mut asked, mut old) = (0, 0);
         let content = Content::read(log, end, memory, |number, recorded_at| {
             let is_asked = match self.through {
                 Through::Number(last) => number <= last,
                 Through::Position(last) => number <= last.sequence(),
                 Through::Time(time) => recorded_at < time,
             };
+            if is_asked {
+                asked = number;
+            }
             if is_asked && recorded_at < kept_since {
-                wanted = number;
+                old = number;
             }
         });
         let content = content.await?;
-        Ok((content, wanted))
+        Ok((content, Limit::asked(asked, old, self.keep_days)))
     }
 
     /// Says why nothing is archived, once what an interrupted archive declared is removed.

@@ -20,6 +20,17 @@ pub(super) struct Limit {
 }
 
 impl Limit {
+    /// The last commit that is asked for, or before it `old`, the last one of those that `keep_days` does not keep.
+    pub(super) fn asked(asked: u64, old: u64, keep_days: u32) -> Self {
+        let reason = match (asked, old) {
+            (0, _) => "no commit that is left was asked for".to_owned(),
+            (_, 0) => format!("--keep-days {keep_days} keeps every commit that was asked for"),
+            _ if old < asked => format!("--keep-days {keep_days} keeps the commits after {old}"),
+            _ => format!("{asked} is the last one asked for"),
+        };
+        Self { through: old, reason }
+    }
+
     /// Keeps the commits from `first` on.
     fn keep(&mut self, first: u64, reason: impl FnOnce() -> String) {
         if (1..=self.through).contains(&first) {
@@ -142,6 +153,19 @@ mod tests {
             notes.add(agent, &Open::Refers(*version, (*task).to_owned())).unwrap();
         }
         OpenTasks { notes }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_named_or_the_days_that_keep_it() {
+        let told = |asked, old| {
+            let limit = Limit::asked(asked, old, 2);
+            assert_eq!(limit.through, old);
+            limit.reason
+        };
+        assert_eq!(told(90, 90), "90 is the last one asked for");
+        assert_eq!(told(90, 17), "--keep-days 2 keeps the commits after 17");
+        assert_eq!(told(90, 0), "--keep-days 2 keeps every commit that was asked for");
+        assert_eq!(told(0, 0), "no commit that is left was asked for");
     }
 
     #[test]
