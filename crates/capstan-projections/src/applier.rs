@@ -362,6 +362,27 @@ async fn write(session: Arc<Session>, prepared: Prepared) -> Result<(), ApplyErr
     Ok(())
 }
 
+/// An applier for tests.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use capstan_testkit::servers::TestServers;
+    use chrono::Utc;
+
+    use super::*;
+    use crate::read_models::ReadModels;
+
+    /// Empty tables, and an applier at the beginning of a log.
+    pub(crate) async fn started(servers: &TestServers) -> (ReadModels, Applier) {
+        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
+        read_models.migrate().await.unwrap();
+        let session = read_models.session().await.unwrap();
+        let at = checkpoint::acquire(session.client(), "test", 10_000).await.unwrap().unwrap();
+        let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
+        let applier = Applier::start(session, at, identity, 10_000, Archived::default()).await.unwrap();
+        (read_models, applier)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use capstan_domain::agent;
@@ -371,7 +392,6 @@ mod tests {
 
     use super::*;
     use crate::fact::fixture::of_agent;
-    use crate::read_models::ReadModels;
 
     fn decoded(position: u64, version: u64, event: agent::Event) -> Decoded {
         of_agent(AgentId::from_key("dev", "demo"), position, version, event)
@@ -380,13 +400,7 @@ mod tests {
     #[tokio::test]
     async fn rows_that_left_memory_on_their_way_are_read_when_they_are_written() {
         let servers = TestServers::start().await.unwrap();
-        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
-        read_models.migrate().await.unwrap();
-        let session = read_models.session().await.unwrap();
-        let at = checkpoint::acquire(session.client(), "test", 10_000).await.unwrap().unwrap();
-        let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
-        let archived = Archived::default();
-        let mut applier = Applier::start(session, at, identity, 10_000, archived).await.unwrap();
+        let (_, mut applier) = fixture::started(&servers).await;
         applier.fold.kept_bytes_max = 0;
         let created = agent::Created::named("dev", "demo", "Demo", Utc::now());
         let id = created.agent_id;

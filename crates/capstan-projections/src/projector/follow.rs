@@ -411,7 +411,7 @@ mod tests {
     use capstan_envelope::{
         Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Recorded, StreamId, Workspace,
     };
-    use capstan_eventlog::{Archived, LogIdentity, MemoryLog};
+    use capstan_eventlog::MemoryLog;
     use capstan_testkit::servers::TestServers;
     use serde_json::value::RawValue;
     use tokio::sync::mpsc;
@@ -464,12 +464,7 @@ mod tests {
     #[tokio::test]
     async fn what_arrived_before_a_failure_of_the_log_is_applied() {
         let servers = TestServers::start().await.unwrap();
-        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
-        read_models.migrate().await.unwrap();
-        let session = read_models.session().await.unwrap();
-        let at = checkpoint::acquire(session.client(), "test", 10_000).await.unwrap().unwrap();
-        let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
-        let mut applier = Applier::start(session, at, identity, 10_000, Archived::default()).await.unwrap();
+        let (read_models, mut applier) = crate::applier::fixture::started(&servers).await;
         let created = agent::Created::named("dev", "demo", "Demo", Utc::now());
         let commit = of_agent(created.agent_id, 1, 1, agent::Event::Created(created));
         let (sender, arrivals) = mpsc::channel(2);
