@@ -1,7 +1,9 @@
 //! Commands and queries over NATS: durable commands from a work queue, and request/reply.
 
 mod durable;
+mod lanes;
 mod message;
+mod outcomes;
 mod rpc;
 mod surface;
 

@@ -201,6 +201,8 @@ impl Topology {
             StreamSpec {
                 max_age: nanos(1),
                 discard: "old",
+                // Outcomes that are ready together are flushed together.
+                allow_atomic: true,
                 ..self.unlimited(self.command_results_stream(), "capstan.cmd-result.*.*", replicas)
             },
             StreamSpec {

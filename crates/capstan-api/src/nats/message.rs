@@ -1,11 +1,13 @@
 //! The headers of requests and replies over NATS.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use async_nats::{HeaderMap, Message};
 use capstan_domain::id::derived;
 use capstan_envelope::Actor;
 use chrono::Utc;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::answered::Answered;
@@ -69,25 +71,27 @@ pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(async_nats::HeaderValue::as_str)
 }
 
-/// The field of a payload that names its command. What else is wrong with it is told when it is read.
-#[derive(Deserialize)]
-struct Named {
-    command_id: Option<Value>,
+/// The fields of a payload, unread.
+pub(super) type Given<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+
+/// The fields of a payload; none of one that is no object. What is wrong with it is told when it is read.
+pub(super) fn given(payload: &[u8]) -> Given<'_> {
+    serde_json::from_slice(payload).unwrap_or_default()
 }
 
 /// The id of a durable command: the caller's, or derived from its message id or its place in the queue, which then joins
 /// `fields`. It is the same on every delivery.
 pub(super) fn command_id(
     message: &Message,
+    given: &Given<'_>,
     fields: &mut Vec<Outer<'_>>,
     workspace: &str,
     place: &str,
 ) -> Uuid {
-    let in_header = fields.iter().find(|field| field.name == "command_id");
-    let in_payload =
-        serde_json::from_slice(&message.payload).ok().and_then(|Named { command_id }| command_id);
-    let given = in_header.map(|field| &*field.text).or_else(|| in_payload.as_ref()?.as_str());
-    if let Some(id) = given.and_then(|text| text.parse().ok()) {
+    let in_header = fields.iter().find(|field| field.name == "command_id").map(|field| &*field.text);
+    let in_payload = given.get("command_id").map(|json| json.get()).filter(|json| *json != "null");
+    let text = in_header.or_else(|| serde_json::from_str(in_payload?).ok());
+    if let Some(id) = text.and_then(|text| text.parse().ok()) {
         return id;
     }
     let is_given = in_header.is_some() || in_payload.is_some();
@@ -152,7 +156,8 @@ mod tests {
         let text = id.to_string();
         let of = |message: &Message, workspace: &str, place: &str| {
             let mut fields = fields(message.headers.as_ref());
-            let id = command_id(message, &mut fields, workspace, place);
+            let given = given(&message.payload);
+            let id = command_id(message, &given, &mut fields, workspace, place);
             (id, fields.iter().any(|field| field.name == "command_id" && *field.text == id.to_string()))
         };
         assert_eq!(of(&message(&[(COMMAND_ID, &text)], "{}"), "dev", "p"), (id, true));

@@ -123,3 +123,57 @@ async fn a_refused_command_has_an_outcome_and_an_unreadable_one_is_set_aside() {
     let second = dead.get_raw_message(2).await.unwrap();
     assert_eq!(second.subject.as_str(), "capstan.dlq.cmd.dev.launch-rocket");
 }
+
+/// Publishes durable commands without waiting for their outcomes, and waits until each is acknowledged.
+async fn work_off(api: &Api, commands: impl Iterator<Item = (&'static str, Value)>) {
+    let jetstream = jetstream::new(api.nats.clone());
+    for (command, body) in commands {
+        let subject = api.topology.command_subject("dev", command);
+        jetstream.publish(subject, body.to_string().into()).await.unwrap().await.unwrap();
+    }
+    let mut queue = jetstream.get_stream(api.topology.commands_stream()).await.unwrap();
+    eventually("the queue is empty", PATIENCE, async || {
+        (queue.info().await.ok()?.state.messages == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn published_commands_of_one_task_are_executed_in_their_order() {
+    let api = Api::start().await;
+    let tasks = [api.task("first").await, api.task("second").await];
+    let said =
+        |task: &String, number: usize| json!({ "task_id": task, "message": format!("number {number}") });
+    let commands = (0..40).flat_map(|number| tasks.iter().map(move |task| (task, number)));
+    work_off(&api, commands.map(|(task, number)| ("submit-task-input", said(task, number)))).await;
+    for task in &tasks {
+        let inputs =
+            api.get_now(&format!("/v1/workspaces/dev/tasks/{task}/inputs?limit=100")).await.expect(200);
+        let heard: Vec<_> =
+            inputs["items"].as_array().unwrap().iter().map(|input| &input["message"]).collect();
+        let expected: Vec<_> = (0..40).map(|number| json!(format!("number {number}"))).collect();
+        assert_eq!(heard, expected.iter().collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_published_command_has_its_outcome_whichever_were_stored_with_it() {
+    let api = Api::start().await;
+    let key = |number: usize| format!("00000000-0000-0000-0000-{number:012x}");
+    // One refused in four.
+    let agent = |number: usize| if number.is_multiple_of(4) { "nobody" } else { "demo" };
+    let command = |number| {
+        let body = json!({ "agent_id": agent(number), "message": "m", "command_id": key(number) });
+        ("accept-agent-command", body)
+    };
+    work_off(&api, (1..=200).map(command)).await;
+    let outcomes = jetstream::new(api.nats.clone());
+    let outcomes = outcomes.get_stream(api.topology.command_results_stream()).await.unwrap();
+    for number in 1..=200 {
+        let subject = format!("capstan.cmd-result.dev.{}", key(number));
+        let outcome = outcomes.get_last_raw_message_by_subject(&subject).await.unwrap();
+        let status = outcome.headers.get("Capstan-Status").map(|value| value.as_str().to_owned());
+        let expected = if number.is_multiple_of(4) { "404" } else { "202" };
+        assert_eq!(status.as_deref(), Some(expected), "{number}");
+    }
+}
