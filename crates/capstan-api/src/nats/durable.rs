@@ -19,7 +19,7 @@ use capstan_domain::span::backoff_ms;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::time::DelayQueue;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::lanes::Lanes;
@@ -78,7 +78,8 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
     let mut intake = Intake {
         lanes: Lanes::default(),
         running: JoinSet::new(),
-        retries: DelayQueue::new(),
+        resting: JoinSet::new(),
+        ends: surface.stop.child_token(),
         outcomes,
         held_bytes: 0,
         surface: &surface,
@@ -134,8 +135,10 @@ struct Intake<'a> {
     lanes: Lanes<Lane, Command>,
     running: JoinSet<Tried>,
     /// Those that failed, until they are tried again. Their lanes wait for them.
-    retries: DelayQueue<Command>,
+    resting: JoinSet<Command>,
     outcomes: mpsc::Sender<Outcome>,
+    /// Cancelled when nothing more is tried.
+    ends: CancellationToken,
     /// Bytes of the commands that are not over.
     held_bytes: usize,
 }
@@ -152,7 +155,7 @@ impl Intake<'_> {
             tokio::select! {
                 () = self.surface.stop.cancelled() => return Ok(()),
                 Some(tried) = self.running.join_next() => self.go_on(tried?),
-                Some(failed) = self.retries.next() => self.run(failed.into_inner()),
+                Some(rested) = self.resting.join_next() => self.run(rested?),
                 _ = hold.tick() => self.hold().await?,
                 message = messages.next(), if has_room => {
                     let command = Command::from_message(self.surface, message.ok_or("the consumer ended")??)?;
@@ -179,8 +182,11 @@ impl Intake<'_> {
                 }
             }
             Tried::Failed(command) => {
-                let pause = back_off(command.tries);
-                self.retries.insert(Command { tries: command.tries + 1, ..*command }, pause);
+                let ends = self.ends.clone();
+                self.resting.spawn(async move {
+                    let _ = ends.run_until_cancelled(tokio::time::sleep(back_off(command.tries))).await;
+                    Command { tries: command.tries + 1, ..*command }
+                });
             }
         }
     }
@@ -195,14 +201,15 @@ impl Intake<'_> {
 
     /// Waits for the commands under way, and gives back those that wait, in their order.
     async fn stop(mut self) {
+        self.ends.cancel();
         let mut held = Vec::new();
         while let Some(tried) = self.running.join_next().await {
             if let Ok(Tried::Failed(command)) = tried {
                 held.push(*command);
             }
         }
-        while let Some(key) = self.retries.peek() {
-            held.push(self.retries.remove(&key).into_inner());
+        while let Some(rested) = self.resting.join_next().await {
+            held.extend(rested);
         }
         held.extend(self.lanes.into_waiting());
         held.sort_by_key(|command| command.place);
