@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::stored_commit::OF_A_NEWER_BUILD;
 use crate::{AppliedKeys, CodecError, Commit, EventRecord, OlderKeys, Position};
 
 /// Name of the event, in every category.
@@ -16,7 +17,6 @@ const VERSION: u16 = 1;
 
 /// A stream as all commits up to the one that says this left it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Carried {
     /// The decider's state in its stored form.
     pub state: Box<RawValue>,
@@ -37,7 +37,6 @@ pub struct Carried {
 /// An account that several streams add to. Who wrote this down read it at `through`; the commit that carries it came later, and
 /// says nothing when one of them added to it in between.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CarriedAccount {
     /// The last commit that is counted.
     pub through: Position,
@@ -77,7 +76,8 @@ impl Commit {
         self.events.iter().any(|event| event.name == CARRIED_FORWARD)
     }
 
-    /// What it carries forward; `None` for a commit with facts.
+    /// What it carries forward; `None` for a commit with facts. A field of it that this build does not know is a newer build's, as
+    /// one of the envelope is: a stream must not begin without what it says.
     pub fn carried(&self) -> Result<Option<Carried>, CodecError> {
         if !self.carries_forward() {
             return Ok(None);
@@ -86,17 +86,66 @@ impl Commit {
             let source = serde::de::Error::custom("it stands beside other events");
             return Err(malformed(source));
         };
+        let unknown = |version| CodecError::Unknown {
+            category: self.stream.category().to_owned(),
+            name: CARRIED_FORWARD.to_owned(),
+            version,
+        };
         if *version != VERSION {
-            return Err(CodecError::Unknown {
-                category: self.stream.category().to_owned(),
-                name: CARRIED_FORWARD.to_owned(),
-                version: *version,
-            });
+            return Err(unknown(*version));
         }
-        serde_json::from_str(data.get()).map(Some).map_err(malformed)
+        let mut is_newer = false;
+        let mut text = serde_json::Deserializer::from_str(data.get());
+        let carried = serde_ignored::deserialize(&mut text, |_| is_newer = true).map_err(malformed)?;
+        if is_newer { Err(unknown(OF_A_NEWER_BUILD)) } else { Ok(Some(carried)) }
     }
 }
 
 fn malformed(source: serde_json::Error) -> CodecError {
     CodecError::Malformed { name: CARRIED_FORWARD.to_owned(), version: VERSION, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Actor, CommitHash, CommitId, Metadata};
+
+    fn read(data: &str) -> Result<Option<Carried>, CodecError> {
+        let data = RawValue::from_string(data.to_owned()).unwrap();
+        let commit = Commit {
+            commit_id: CommitId(Uuid::nil()),
+            stream: "dev/agent/a".parse().unwrap(),
+            version: 2,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata::new("c", Actor::System, Uuid::nil(), DateTime::UNIX_EPOCH),
+            events: vec![EventRecord { name: CARRIED_FORWARD.to_owned(), version: VERSION, data }],
+        };
+        commit.carried()
+    }
+
+    #[test]
+    fn a_field_that_is_unknown_at_any_depth_is_a_newer_builds_and_another_shape_is_damage() {
+        let position = Position::new(7, CommitHash::of("dev.agent.a", b"before"));
+        let text = format!(
+            r#"{{"state":{{"any":1}},"keys":{{"recent":[]}},"shown":{{"any":1}},"spent":{{"through":"{position}","account":{{"any":1}}}}}}"#
+        );
+        assert_eq!(read(&text).unwrap().unwrap().state.get(), r#"{"any":1}"#);
+        for known in ["{\"state\"", "{\"recent\"", "{\"through\""] {
+            let newer = text.replace(known, &known.replace('{', "{\"newer\":{},"));
+            assert_ne!(newer, text);
+            let error = read(&newer).unwrap_err();
+            assert!(matches!(error, CodecError::Unknown { version: u16::MAX, .. }), "{newer}: {error}");
+            assert!(error.needs_newer_build());
+        }
+        for damaged in
+            [text.replace("state", "stat"), text.replace("through", "thru"), text.replace("[]", "7")]
+        {
+            let error = read(&damaged).unwrap_err();
+            assert!(!error.needs_newer_build(), "{damaged}: {error}");
+        }
+    }
 }

@@ -68,8 +68,8 @@ const FIELDS: [&str; 12] = [
     "events",
 ];
 
-/// Version of the events of a commit that says more than this build knows: none has a version that high.
-const OF_A_NEWER_BUILD: u16 = u16::MAX;
+/// Version of an event, or of all events of a commit, that says more than this build knows: none has a version that high.
+pub(crate) const OF_A_NEWER_BUILD: u16 = u16::MAX;
 
 /// The text without the fields that only a newer build knows; `None` when it has none.
 fn without_newer_fields(bytes: &[u8]) -> Option<Vec<u8>> {
