@@ -18,8 +18,8 @@ mod tool_call;
 pub(crate) use acceptance::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX};
 pub use acceptance::{Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX, Parent};
 pub use attempt::{
-    ExpireLease, ExpireQueue, FinishAttempt, Lease, RecordUsage, ReleaseAttempt, ReportedOutcome,
-    ReturnAttempt, StartAttempt, TimeOutAttempt, WakePlan,
+    ExpireLease, ExpireQueue, FinishAttempt, Lease, RecordUsage, ReleaseAttempt, ReleaseCause,
+    ReportedOutcome, ReturnAttempt, StartAttempt, TimeOutAttempt, WakePlan,
 };
 pub use blocker::{AskedDeadline, AskedItem, AskedKind, ExpireBlocker, OpenBlocker};
 pub use budget::{LiftBudget, StopForBudget, WarnBudget};

@@ -11,7 +11,7 @@ use crate::outcome_text::ErrorClass;
 use crate::task::command::{
     Accept, AcceptAgentCommand, AckInput, AskedKind, CancelTask, Command, DeferInput, ExpireBlocker,
     ExpireLease, FinishAttempt, Lease, MESSAGE_BYTES_MAX, NewOutputStatus, OpenBlocker, ProduceOutput,
-    ReportedOutcome, SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
+    ReleaseAttempt, ReleaseCause, ReportedOutcome, SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
 };
 use crate::task::event::{AttemptStarted, Event};
 use crate::task::{Task, TaskDecider};
@@ -188,8 +188,8 @@ pub(super) fn expire(epoch: u64) -> Requested<Command> {
 }
 
 pub(super) fn release_after(epoch: u64, seconds: i64) -> Requested<Command> {
-    Command::ReleaseAttempt(crate::task::command::ReleaseAttempt { attempt_id: attempt(epoch) })
-        .at(at(seconds))
+    let cause = ReleaseCause::GraceOver;
+    Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt(epoch), cause }).at(at(seconds))
 }
 
 pub(super) fn time_out(epoch: u64, seconds: i64) -> Requested<Command> {

@@ -16,7 +16,9 @@ use chrono::{DateTime, Utc};
 use crate::id::AttemptId;
 use crate::outcome_text::{ErrorClass, classify};
 use crate::span::{backoff_ms, later};
-use crate::task::command::{FinishAttempt, ReleaseAttempt, ReportedOutcome, TimeOutAttempt, WakePlan};
+use crate::task::command::{
+    FinishAttempt, ReleaseAttempt, ReleaseCause, ReportedOutcome, TimeOutAttempt, WakePlan,
+};
 use crate::task::event::{
     AgendaItem, AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerKind, BlockerOpened,
     BlockerStatus, DropReason, Event, Join, JoinWait, OutputStatus, RetryReason, RetryScheduled, RunCause,
@@ -318,6 +320,10 @@ pub(super) fn release(task: &Task, command: &ReleaseAttempt, at: DateTime<Utc>) 
         .live
         .as_ref()
         .filter(|live| live.attempt_id == command.attempt_id && live.cancel_grace_until.is_some());
+    let error = match command.cause {
+        ReleaseCause::GraceOver => "the worker did not confirm in time",
+        ReleaseCause::NeverRenewed => "stopped before the worker began",
+    };
     cancelled
         .map(|live| {
             Event::AttemptEnded(AttemptEnded {
@@ -325,7 +331,7 @@ pub(super) fn release(task: &Task, command: &ReleaseAttempt, at: DateTime<Utc>) 
                 run_id: live.run_id,
                 outcome: stopped_outcome(task, live),
                 exit_code: None,
-                error: Some("the worker did not confirm in time".to_owned()),
+                error: Some(error.to_owned()),
                 error_class: None,
                 ended_at: at,
             })

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::id::{AttemptId, BlockerId, RunId};
 use crate::task::command::{
-    Command, ExpireBlocker, ExpireQueue, PassDeadline, ReleaseAttempt, TimeOutAttempt, Wake,
+    Command, ExpireBlocker, ExpireQueue, PassDeadline, ReleaseAttempt, ReleaseCause, TimeOutAttempt, Wake,
 };
 use crate::task::event::{DropReason, Event, Opening, RunCause, RunRequested, RunStatus, TaskDropped};
 use crate::task::state::Task;
@@ -40,7 +40,10 @@ impl Timer {
         match self.kind {
             Kind::Wake => Command::Wake(Wake { wake_at: self.due }),
             Kind::AttemptTimeout => Command::TimeOutAttempt(TimeOutAttempt { attempt_id: newest, grace_ms }),
-            Kind::CancelGrace => Command::ReleaseAttempt(ReleaseAttempt { attempt_id: newest }),
+            Kind::CancelGrace => {
+                let cause = ReleaseCause::GraceOver;
+                Command::ReleaseAttempt(ReleaseAttempt { attempt_id: newest, cause })
+            }
             Kind::QueueTtl(run_no) => {
                 Command::ExpireQueue(ExpireQueue { run_id: RunId::for_task(newest.task, run_no) })
             }

@@ -10,8 +10,9 @@ use capstan_domain::task::command::{
     AckInput, AppendOutputRows, ArchiveOutputs, ArchiveTask, CancelRun, CancelTask, CheckToolCall, Command,
     DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget,
     MESSAGE_BYTES_MAX, NewOutputStatus, ParentHeard, PassDeadline, ProduceOutput, RecordUsage,
-    ReleaseAttempt, ReportedOutcome, RetryTask, ReturnAttempt, StartAttempt, StartToolCall, StopForBudget,
-    SubmitTaskInput, TaskPayload, TimeOutAttempt, ToolCheck, UnarchiveTask, UpdateTask, Wake, WarnBudget,
+    ReleaseAttempt, ReleaseCause, ReportedOutcome, RetryTask, ReturnAttempt, StartAttempt, StartToolCall,
+    StopForBudget, SubmitTaskInput, TaskPayload, TimeOutAttempt, ToolCheck, UnarchiveTask, UpdateTask, Wake,
+    WarnBudget,
 };
 use capstan_domain::task::event::{BudgetScope, ToolExecutor, ToolOutcome};
 use capstan_domain::task::spending::Spending;
@@ -223,7 +224,8 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<Requested<Comma
     if let Some(live) = &task.live {
         let attempt_id = live.attempt_id.clone();
         if live.cancel_grace_until.is_some() {
-            return Some(Command::ReleaseAttempt(ReleaseAttempt { attempt_id }).at(now));
+            let cause = ReleaseCause::GraceOver;
+            return Some(Command::ReleaseAttempt(ReleaseAttempt { attempt_id, cause }).at(now));
         }
         if task.state != TaskState::Waiting {
             return Some(finish(attempt_id, ReportedOutcome::Ok, None, 0, now));
@@ -389,7 +391,10 @@ fn command(
             Command::Return { command: ReturnAttempt::default(), attempt_id }.at(at)
         }
         Kind::Expire => Command::ExpireLease(ExpireLease { attempt_id, reason: "silent".into() }).at(at),
-        Kind::Release => Command::ReleaseAttempt(ReleaseAttempt { attempt_id }).at(at),
+        Kind::Release => {
+            let cause = if b % 2 == 0 { ReleaseCause::GraceOver } else { ReleaseCause::NeverRenewed };
+            Command::ReleaseAttempt(ReleaseAttempt { attempt_id, cause }).at(at)
+        }
         Kind::TimeOut => {
             let due = task.attempt_due().filter(|_| !wild).unwrap_or(at);
             Command::TimeOutAttempt(TimeOutAttempt { attempt_id, grace_ms: 1000 }).at(due.max(at))

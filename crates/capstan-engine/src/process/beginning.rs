@@ -59,7 +59,7 @@ impl Process {
 
     /// Begins to lead: every lease gets a full period from now, however long the beginning took.
     pub fn lead(&mut self, now: DateTime<Utc>) {
-        self.leases.extend_all(&self.shared, now);
+        self.leases.lead(&self.shared, now);
     }
 
     /// Takes a schedule as a snapshot has it; commits after it follow.

@@ -10,12 +10,12 @@ use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::slab::{Keyed, Slab};
 use capstan_domain::span::later;
-use capstan_domain::task::command::{ExpireLease, StartAttempt};
+use capstan_domain::task::command::{ExpireLease, ReleaseAttempt, ReleaseCause, StartAttempt};
 use capstan_domain::task::{Command, Event, TaskState};
 use chrono::{DateTime, Utc};
 
 use super::effect::CallId;
-use super::facts::{InputFacts, TaskFacts};
+use super::facts::{InputFacts, LiveFacts, TaskFacts};
 use super::origin::TaskName;
 use super::shared::Shared;
 use crate::protocol::Answer;
@@ -28,6 +28,8 @@ const START_AFTER_MS: i64 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     held: Slab<Lease>,
+    /// True from the moment this engine leads; leases it finds before may have been renewed.
+    leads: bool,
     /// Renewals that wait for news.
     waiting: HashMap<CallId, Vec<Renewed>>,
     poll_ends: BinaryHeap<Reverse<(DateTime<Utc>, CallId)>>,
@@ -41,8 +43,11 @@ struct Lease {
     worker_id: Arc<WorkerId>,
     /// The instant it ends unless renewed.
     until: DateTime<Utc>,
-    /// The instant at which its start is to be recorded: it was renewed, so it is executed.
+    /// The instant at which its start is to be recorded. Set with the first renewal that is not told to stop: from
+    /// there on it may be executed.
     start_at: Option<DateTime<Utc>>,
+    /// True when another engine gave it, which may have answered a renewal.
+    is_found: bool,
     /// The newest input that was reported to the worker.
     reported_seq: u32,
     /// True when the worker last heard that the task waits.
@@ -88,30 +93,38 @@ struct LeaseNews {
 }
 
 impl Leases {
-    /// The end of the task's lease, or before it the instant at which its start is to be recorded.
+    /// The end of the task's lease, or before it the instant at which its start is to be recorded. One that is to stop
+    /// and was not renewed ends at once: its worker has nothing to report.
     pub(super) fn due(&self, name: TaskName, facts: &TaskFacts) -> Option<DateTime<Utc>> {
-        if !facts.is_working() {
-            return None;
+        let live = facts.live.as_ref()?;
+        let lease = self.held.find(&name)?;
+        if live.is_stopping {
+            return lease.is_unexecuted(live).then_some(DateTime::<Utc>::MIN_UTC);
         }
-        self.held
-            .find(&name)
-            .map(|lease| lease.start_due(facts).map_or(lease.until, |at| at.min(lease.until)))
+        Some(lease.start_due(live).map_or(lease.until, |at| at.min(lease.until)))
     }
 
-    /// The command that ends a lease that was not renewed, or records the start of an attempt that has not reported yet.
+    /// The command that ends a lease that was not renewed, or records the start of an attempt that has not reported yet, at
+    /// the instant that is due.
     pub(super) fn due_command(
         &self,
         (name, key): (TaskName, &StreamKey),
         facts: &TaskFacts,
         now: DateTime<Utc>,
     ) -> Option<Command> {
-        let lease = self.held.find(&name).filter(|_| facts.is_working())?;
+        let live = facts.live.as_ref()?;
+        let lease = self.held.find(&name)?;
         let attempt_id = lease.attempt_id(key);
+        if live.is_stopping {
+            let cause = ReleaseCause::NeverRenewed;
+            let is_over = lease.is_unexecuted(live);
+            return is_over.then_some(Command::ReleaseAttempt(ReleaseAttempt { attempt_id, cause }));
+        }
         if lease.until <= now {
             let reason = "the worker has not renewed its lease".to_owned();
             return Some(Command::ExpireLease(ExpireLease { attempt_id, reason }));
         }
-        let is_due = lease.start_due(facts).is_some_and(|at| at <= now);
+        let is_due = lease.start_due(live).is_some_and(|at| at <= now);
         is_due.then_some(Command::Start(StartAttempt { attempt_id }))
     }
 
@@ -135,14 +148,16 @@ impl Leases {
             if let Some((epoch, worker_id)) = live {
                 shared.workers.count_attempt(*worker_id, true);
                 let until = later(now, shared.config.lease_ms);
-                self.held.insert(Lease::new(name, epoch, worker_id, until));
+                let is_found = !self.leads;
+                self.held.insert(Lease { is_found, ..Lease::new(name, epoch, worker_id, until) });
             }
         }
         self.call_if_urgent(key, calls, shared);
     }
 
-    /// Gives every lease a full period from now.
-    pub(super) fn extend_all(&mut self, shared: &Shared, now: DateTime<Utc>) {
+    /// Begins to lead: gives every lease a full period from now.
+    pub(super) fn lead(&mut self, shared: &Shared, now: DateTime<Utc>) {
+        self.leads = true;
         let until = later(now, shared.config.lease_ms);
         self.held.iter_mut().for_each(|lease| lease.until = lease.until.max(until));
     }
@@ -191,10 +206,11 @@ impl Leases {
             let is_own = renewal.epoch == attempt_id.epoch && reach.includes(&attempt_id.workspace);
             let held = shared.tasks.name(&key).and_then(|name| self.held.find_mut(&name));
             if let Some(lease) = held.filter(|lease| is_own && lease.is_of(&attempt_id)) {
-                is_urgent |= lease.news(&key, shared.tasks.facts(&key)).is_urgent;
+                let news = lease.news(&key, shared.tasks.facts(&key));
+                is_urgent |= news.is_urgent;
                 lease.until = later(now, shared.config.lease_ms);
                 lease.watchers.push(call);
-                if lease.start_at.is_none() {
+                if lease.start_at.is_none() && news.answer.status == RenewStatus::Ok {
                     lease.start_at = Some(later(now, START_AFTER_MS));
                     shared.tasks.touch(&key);
                 }
@@ -246,6 +262,7 @@ impl Lease {
             worker_id,
             until,
             start_at: None,
+            is_found: false,
             reported_seq: 0,
             reported_waiting: false,
             notes: None,
@@ -254,8 +271,14 @@ impl Lease {
     }
 
     /// The instant at which its start is to be recorded, unless it is.
-    fn start_due(&self, facts: &TaskFacts) -> Option<DateTime<Utc>> {
-        self.start_at.filter(|_| facts.live.as_ref().is_some_and(|live| !live.is_started))
+    fn start_due(&self, live: &LiveFacts) -> Option<DateTime<Utc>> {
+        self.start_at.filter(|_| !live.is_started)
+    }
+
+    /// True when its worker has certainly not begun: no renewal was ever answered `ok`. One that may be counts as answered,
+    /// and an answer that was sent as arrived.
+    fn is_unexecuted(&self, live: &LiveFacts) -> bool {
+        self.start_at.is_none() && !self.is_found && !live.is_started
     }
 
     fn attempt_id(&self, key: &StreamKey) -> AttemptId {

@@ -14,7 +14,7 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::commands::{Birth, accept};
-use crate::world::{World, attempts, config, execute, load, memory, start, successor};
+use crate::world::{World, attempts, execute, first, load, memory, start, successor};
 
 /// A process whose effects are executed at once, and a clock that the test moves.
 pub(crate) struct Bench {
@@ -38,7 +38,7 @@ impl Bench {
     pub(crate) fn new() -> Self {
         Self {
             world: World::new(),
-            process: Process::new(config(), start()),
+            process: first(),
             now: start(),
             answers: HashMap::new(),
             failing: false,

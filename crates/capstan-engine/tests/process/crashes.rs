@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use capstan_contract::TaskCodec;
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
@@ -10,8 +11,9 @@ use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::command::{FinishAttempt, ReportedOutcome};
 use capstan_domain::task::event::Join;
 use capstan_domain::task::{Command, Event, Task, TaskState};
-use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
+use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled, task_key};
 use capstan_engine::protocol::{Answer, Request};
+use capstan_envelope::Codec as _;
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
@@ -20,7 +22,10 @@ use crate::commands::{
     finish_with_watches, input, news, question, thread,
 };
 use crate::invariants::{Seen, hold};
-use crate::world::{World, attempts, config, execute, load, memory, start, successor};
+use crate::world::{World, attempts, execute, first, load, memory, start, successor};
+
+/// The error of an attempt that was stopped before a renewal.
+const NEVER_BEGUN: &str = "stopped before the worker began";
 
 /// A small generator, so that a seed reproduces a whole run.
 struct Chance(u64);
@@ -64,6 +69,8 @@ struct Life {
     workers: Vec<Worker>,
     registering: HashMap<CallId, usize>,
     given: HashSet<AttemptId>,
+    /// Attempts of which a renewal was answered `ok`, whether the answer arrived or not.
+    renewed: HashSet<AttemptId>,
     keys: Vec<StreamKey>,
     ids: u128,
     /// No more trouble from here on.
@@ -75,13 +82,14 @@ impl Life {
         Self {
             chance: Chance(seed),
             world: World::new(),
-            process: Process::new(config(), start()),
+            process: first(),
             now: start(),
             seen: 0,
             under_way: VecDeque::new(),
             workers: (0..3).map(|_| Worker::default()).collect(),
             registering: HashMap::new(),
             given: HashSet::new(),
+            renewed: HashSet::new(),
             keys: Vec::new(),
             ids: 0,
             is_calm: false,
@@ -261,6 +269,10 @@ impl Life {
                 );
             }
         }
+        if let Answer::Renewed(answers) = answer {
+            let ok = answers.iter().filter(|told| told.status == RenewStatus::Ok);
+            self.renewed.extend(ok.map(|told| told.attempt_id.clone()));
+        }
         if let Some(index) = self.registering.remove(&call) {
             if let Answer::Registered(registered) = answer {
                 self.workers[index].id = Some(registered.worker_id);
@@ -417,6 +429,24 @@ impl Life {
         is_over && !unheard && !task.must_tell_parent()
     }
 
+    /// The number of attempts that were stopped before a renewal. Panics when one of them was answered `ok`, ever.
+    fn never_begun(&self) -> usize {
+        let events = self.world.log.iter().filter(|recorded| task_key(&recorded.commit.stream).is_some());
+        let events = events.flat_map(|recorded| TaskCodec::decode(&recorded.commit).unwrap());
+        let never_begun: Vec<_> = events
+            .filter_map(|event| match event {
+                Event::AttemptEnded(ended) if ended.error.as_deref() == Some(NEVER_BEGUN) => {
+                    Some(ended.attempt_id)
+                }
+                _ => None,
+            })
+            .collect();
+        for attempt in &never_begun {
+            assert!(!self.renewed.contains(attempt), "{attempt} was renewed and ended as never begun");
+        }
+        never_begun.len()
+    }
+
     fn unfinished(&self) -> Vec<(&StreamKey, TaskState, bool)> {
         let open = |key: &&StreamKey| {
             let task = self.world.task(key);
@@ -434,7 +464,7 @@ impl Life {
 #[test]
 fn no_crash_leads_to_two_live_attempts_of_a_session_or_a_forgotten_task() {
     let seeds = std::env::var("CAPSTAN_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
-    let (mut leases, mut seen) = (0, Seen::default());
+    let (mut leases, mut never_begun, mut seen) = (0, 0, Seen::default());
     for seed in 0..seeds {
         let mut life = Life::new(seed);
         for _ in 0..250 {
@@ -442,9 +472,11 @@ fn no_crash_leads_to_two_live_attempts_of_a_session_or_a_forgotten_task() {
         }
         life.calm_down(seed);
         leases += life.world.leases.len();
+        never_begun += life.never_begun();
         hold(&life.world, &mut seen);
     }
     let Seen { consumed, fired, spawned } = seen;
     assert!(consumed > 0 && fired > 0 && spawned > 0, "nothing to prove: {consumed} {fired} {spawned}");
+    assert!(never_begun > 0, "no attempt was stopped before its first renewal");
     assert!(leases as u64 > seeds, "the lives were too quiet to prove anything: {leases} leases");
 }

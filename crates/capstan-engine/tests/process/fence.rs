@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use capstan_contract::lease::{LeasedAttempt, RenewStatus};
-use capstan_domain::id::{AttemptId, WorkerId};
+use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::StreamKey;
-use capstan_domain::task::TaskState;
 use capstan_domain::task::command::ReportedOutcome::Ok;
+use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
+use capstan_domain::task::{Command, TaskState};
+use uuid::Uuid;
 
 use crate::bench::Bench;
-use crate::commands::{Birth, finish};
-use crate::world::LEASE_MS;
+use crate::commands::{Birth, begin, cancel, finish};
+use crate::world::{GRACE_MS, LEASE_MS};
 
 /// A message between a worker and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,4 +141,95 @@ fn an_attempt_is_executed_at_most_once_whatever_happens_to_the_messages() {
             assert!(task.runs.last().unwrap().delivered, "{case}");
         }
     }
+}
+
+/// A task whose attempt a worker holds, and another of its session that waits behind it.
+fn two_of_a_session() -> (Bench, StreamKey, StreamKey, WorkerId, AttemptId) {
+    let mut bench = Bench::new();
+    let key = bench.accept(&Birth::default());
+    let next = bench.accept(&Birth::default());
+    let worker = bench.worker();
+    let attempt = bench.lease_now(worker, 4).remove(0).attempt_id;
+    assert_eq!(attempt.task, key.task_id);
+    (bench, key, next, worker, attempt)
+}
+
+fn stop(bench: &mut Bench, key: &StreamKey) {
+    let command = cancel(key, bench.now);
+    bench.send(key, &command);
+}
+
+fn status(bench: &mut Bench, worker: WorkerId, attempt: &AttemptId) -> RenewStatus {
+    let call = bench.renew(worker, &[attempt], 0);
+    bench.renewed(call)[0].status
+}
+
+#[test]
+fn an_attempt_that_is_stopped_before_its_first_renewal_frees_its_session_at_once() {
+    let (mut bench, key, next, worker, attempt) = two_of_a_session();
+    stop(&mut bench, &key);
+    assert!(bench.world.task(&key).live.is_none(), "no time passes");
+    assert_eq!(bench.lease_now(worker, 4)[0].task_id, next.task_id);
+    assert_eq!(status(&mut bench, worker, &attempt), RenewStatus::Lost, "its worker begins nothing");
+}
+
+#[test]
+fn an_attempt_that_is_interrupted_before_its_first_renewal_is_repeated_at_once_with_the_input() {
+    let (mut bench, key, _, worker, attempt) = two_of_a_session();
+    let text = SubmitTaskInput::from_text(key.task_id, "and this");
+    let input = SubmitTaskInput { queue_mode: Some("interrupt".into()), ..text };
+    let submit = SubmitInput::new(InputId(Uuid::from_u128(7_000)), input);
+    let now = bench.now;
+    bench.send(&key, &Command::SubmitInput(SubmitInput { grace_ms: GRACE_MS, ..submit }).at(now));
+    let again = bench.lease_now(worker, 1).remove(0);
+    assert_eq!((again.task_id, again.epoch), (key.task_id, attempt.epoch + 1));
+    assert!(again.prompt.starts_with("do it") && again.prompt.ends_with("and this"), "{}", again.prompt);
+}
+
+#[test]
+fn an_attempt_that_was_answered_ok_keeps_its_session_for_the_grace_even_if_nobody_heard_the_answer() {
+    let (mut bench, key, next, worker, attempt) = two_of_a_session();
+    assert_eq!(status(&mut bench, worker, &attempt), RenewStatus::Ok);
+    stop(&mut bench, &key);
+    bench.pass_ms(GRACE_MS - 1);
+    assert!(bench.lease_now(worker, 4).is_empty(), "its worker may be executing it");
+    bench.pass_ms(1);
+    assert_eq!(bench.lease_now(worker, 4)[0].task_id, next.task_id);
+}
+
+#[test]
+fn an_attempt_that_has_reported_keeps_its_session_for_the_grace_whether_it_was_renewed_or_not() {
+    let (mut bench, key, _, worker, attempt) = two_of_a_session();
+    let now = bench.now;
+    bench.send(&key, &begin(&attempt, now));
+    stop(&mut bench, &key);
+    bench.pass_ms(GRACE_MS - 1);
+    assert!(bench.lease_now(worker, 4).is_empty());
+}
+
+#[test]
+fn a_new_leader_does_not_know_what_was_renewed_and_waits_for_the_grace() {
+    for was_renewed in [false, true] {
+        let (mut bench, key, _, worker, attempt) = two_of_a_session();
+        if was_renewed {
+            assert_eq!(status(&mut bench, worker, &attempt), RenewStatus::Ok);
+        }
+        bench.fail_over(1);
+        stop(&mut bench, &key);
+        bench.pass_ms(GRACE_MS - 1);
+        assert!(bench.world.task(&key).live.is_some(), "another engine may have answered it");
+        bench.pass_ms(1);
+        assert!(bench.world.task(&key).live.is_none());
+    }
+}
+
+#[test]
+fn a_first_renewal_that_comes_after_the_stop_is_told_to_stop_and_does_not_delay_the_end() {
+    let (mut bench, key, next, worker, attempt) = two_of_a_session();
+    bench.failing = true;
+    stop(&mut bench, &key);
+    assert_eq!(status(&mut bench, worker, &attempt), RenewStatus::Cancel);
+    bench.failing = false;
+    bench.pass_ms(GRACE_MS / 2);
+    assert_eq!(bench.lease_now(worker, 4)[0].task_id, next.task_id);
 }

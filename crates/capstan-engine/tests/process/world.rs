@@ -34,6 +34,13 @@ pub(crate) fn config() -> ProcessConfig {
     }
 }
 
+/// An engine that leads from the beginning of the log.
+pub(crate) fn first() -> Process {
+    let mut process = Process::new(config(), start());
+    process.lead(start());
+    process
+}
+
 /// The recorded truth, whatever an engine believes.
 pub(crate) struct World {
     pub(crate) log: Vec<Recorded>,
@@ -313,6 +320,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     loop {
         let effects = process.turn(usize::MAX, now);
         if effects.is_empty() {
+            process.lead(now);
             return (process, waiting);
         }
         for effect in effects {

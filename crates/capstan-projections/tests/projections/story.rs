@@ -473,7 +473,8 @@ impl Story {
     ) -> Command {
         let attempt_id = live.attempt_id.clone();
         if live.cancel_grace_until.is_some() && roll < 60 {
-            return Command::ReleaseAttempt(command::ReleaseAttempt { attempt_id });
+            let cause = command::ReleaseCause::GraceOver;
+            return Command::ReleaseAttempt(command::ReleaseAttempt { attempt_id, cause });
         }
         let output_id = task.outputs.named().next().map_or(OutputId(Uuid::nil()), |(id, _)| id);
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));

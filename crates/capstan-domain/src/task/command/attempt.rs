@@ -49,11 +49,22 @@ pub struct ReturnAttempt {
     pub reason: Option<String>,
 }
 
-/// The grace of a cancelled attempt is over.
+/// An attempt that was asked to stop is over without a report of its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseAttempt {
-    /// The attempt that reports it.
+    /// The attempt.
     pub attempt_id: AttemptId,
+    /// The cause.
+    pub cause: ReleaseCause,
+}
+
+/// The cause of the end of an attempt whose worker did not report it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseCause {
+    /// Its grace is over.
+    GraceOver,
+    /// No renewal of its lease was ever answered `ok`, so its worker has not executed it and has nothing to report.
+    NeverRenewed,
 }
 
 /// The attempt ran longer than it may.

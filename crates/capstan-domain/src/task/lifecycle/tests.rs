@@ -8,7 +8,7 @@ use crate::outcome_text::ErrorClass;
 use crate::task::TaskDecider;
 use crate::task::command::{AcceptAgentCommand, NewOutputStatus};
 use crate::task::command::{ArchiveTask, UnarchiveTask};
-use crate::task::command::{Command, ReleaseAttempt, TaskPayload};
+use crate::task::command::{Command, ReleaseAttempt, ReleaseCause, TaskPayload};
 use crate::task::event::{BlockerStatus, Priority, RunStatus};
 use crate::task::fixture::{
     GRACE_MS, accepting, agent_command, at, attempt, cancel, claim, done, expire, failure, finish_ok,
@@ -279,7 +279,8 @@ fn cancel_run(number: u32) -> Requested<Command> {
 }
 
 fn release(epoch: u64) -> Requested<Command> {
-    Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt(epoch) }).at(at(41))
+    let cause = ReleaseCause::GraceOver;
+    Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt(epoch), cause }).at(at(41))
 }
 
 #[test]
