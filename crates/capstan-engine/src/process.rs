@@ -20,6 +20,7 @@ mod config;
 mod effect;
 mod facts;
 mod leases;
+mod millis;
 mod origin;
 mod outcome;
 mod reduced;

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 
 use super::effect::CallId;
 use super::facts::{InputFacts, LiveFacts, TaskFacts};
-use super::origin::TaskName;
+use super::millis::Millis;
 use super::shared::Shared;
 use crate::protocol::Answer;
 
@@ -38,38 +38,40 @@ pub(super) struct Leases {
 /// The lease of a live attempt, as far as it is not recorded.
 #[derive(Debug)]
 struct Lease {
-    name: TaskName,
+    /// The number of the task.
+    task: u32,
     epoch: u32,
     worker_id: Arc<WorkerId>,
     /// The instant it ends unless renewed.
-    until: DateTime<Utc>,
+    until: Millis,
     /// The instant at which its start is to be recorded. Set with the first renewal that is not told to stop: from
     /// there on it may be executed.
-    start_at: Option<DateTime<Utc>>,
+    start_at: Option<Millis>,
     /// True when another engine gave it, which may have answered a renewal.
     is_found: bool,
     /// The newest input that was reported to the worker.
     reported_seq: u32,
     /// True when the worker last heard that the task waits.
     reported_waiting: bool,
+    /// Nothing to note when absent.
     notes: Option<Box<Notes>>,
-    /// Renewals that wait for news.
-    watchers: Vec<CallId>,
 }
 
-/// What the state of the task forgets and the worker needs.
+/// What the state of the task forgets and the worker needs, and the renewals that wait for it.
 #[derive(Debug, Default)]
 struct Notes {
     cancel_reason: Option<String>,
     /// Inputs that answered a question of the live attempt.
     answers: Vec<InputId>,
+    /// Renewals that wait for news.
+    watchers: Vec<CallId>,
 }
 
 impl Keyed for Lease {
-    type Key = TaskName;
+    type Key = u32;
 
-    fn key(&self) -> &TaskName {
-        &self.name
+    fn key(&self) -> &u32 {
+        &self.task
     }
 }
 
@@ -95,36 +97,36 @@ struct LeaseNews {
 impl Leases {
     /// The end of the task's lease, or before it the instant at which its start is to be recorded. One that is to stop
     /// and was not renewed ends at once: its worker has nothing to report.
-    pub(super) fn due(&self, name: TaskName, facts: &TaskFacts) -> Option<DateTime<Utc>> {
+    pub(super) fn due(&self, task: u32, facts: &TaskFacts) -> Option<DateTime<Utc>> {
         let live = facts.live.as_ref()?;
-        let lease = self.held.find(&name)?;
+        let lease = self.held.find(&task)?;
         if live.is_stopping {
             return lease.is_unexecuted(live).then_some(DateTime::<Utc>::MIN_UTC);
         }
-        Some(lease.start_due(live).map_or(lease.until, |at| at.min(lease.until)))
+        Some(lease.start_due(live).map_or(lease.until, |at| at.min(lease.until)).time())
     }
 
     /// The command that ends a lease that was not renewed, or records the start of an attempt that has not reported yet, at
     /// the instant that is due.
     pub(super) fn due_command(
         &self,
-        (name, key): (TaskName, &StreamKey),
+        (task, key): (u32, &StreamKey),
         facts: &TaskFacts,
         now: DateTime<Utc>,
     ) -> Option<Command> {
         let live = facts.live.as_ref()?;
-        let lease = self.held.find(&name)?;
+        let lease = self.held.find(&task)?;
         let attempt_id = lease.attempt_id(key);
         if live.is_stopping {
             let cause = ReleaseCause::NeverRenewed;
             let is_over = lease.is_unexecuted(live);
             return is_over.then_some(Command::ReleaseAttempt(ReleaseAttempt { attempt_id, cause }));
         }
-        if lease.until <= now {
+        if lease.until.time() <= now {
             let reason = "the worker has not renewed its lease".to_owned();
             return Some(Command::ExpireLease(ExpireLease { attempt_id, reason }));
         }
-        let is_due = lease.start_due(live).is_some_and(|at| at <= now);
+        let is_due = lease.start_due(live).is_some_and(|at| at.time() <= now);
         is_due.then_some(Command::Start(StartAttempt { attempt_id }))
     }
 
@@ -135,21 +137,21 @@ impl Leases {
     /// Brings the unrecorded part of the lease in line with the task, and answers the renewals that waited for it. A
     /// lease seen for the first time gets a full period from now.
     pub(super) fn observe(&mut self, key: &StreamKey, shared: &mut Shared, now: DateTime<Utc>) {
-        let Some(name) = shared.tasks.name(key) else { return };
+        let Some(task) = shared.tasks.number(key) else { return };
         let facts = shared.tasks.facts(key);
         let live = facts.and_then(|facts| Some((facts.epoch, Arc::clone(&facts.live.as_ref()?.worker_id))));
-        let held = self.held.find(&name).map(|lease| lease.epoch);
+        let held = self.held.find(&task).map(|lease| lease.epoch);
         let mut calls = Vec::new();
         if held != live.as_ref().map(|(epoch, _)| *epoch) {
-            if let Some(ended) = self.held.remove(&name) {
+            if let Some(ended) = self.held.remove(&task) {
                 shared.workers.count_attempt(*ended.worker_id, false);
-                calls.extend(ended.watchers);
+                calls.extend(ended.notes.into_iter().flat_map(|notes| notes.watchers));
             }
             if let Some((epoch, worker_id)) = live {
                 shared.workers.count_attempt(*worker_id, true);
-                let until = later(now, shared.config.lease_ms);
+                let until = Millis::since(later(now, shared.config.lease_ms));
                 let is_found = !self.leads;
-                self.held.insert(Lease { is_found, ..Lease::new(name, epoch, worker_id, until) });
+                self.held.insert(Lease { is_found, ..Lease::new(task, epoch, worker_id, until) });
             }
         }
         self.call_if_urgent(key, calls, shared);
@@ -158,13 +160,13 @@ impl Leases {
     /// Begins to lead: gives every lease a full period from now.
     pub(super) fn lead(&mut self, shared: &Shared, now: DateTime<Utc>) {
         self.leads = true;
-        let until = later(now, shared.config.lease_ms);
+        let until = Millis::since(later(now, shared.config.lease_ms));
         self.held.iter_mut().for_each(|lease| lease.until = lease.until.max(until));
     }
 
     /// Keeps what the events of a commit say and the state forgets.
     pub(super) fn follow(&mut self, key: &StreamKey, events: &[Event], shared: &mut Shared) {
-        if let Some(lease) = shared.tasks.name(key).and_then(|name| self.held.find_mut(&name)) {
+        if let Some(lease) = shared.tasks.number(key).and_then(|task| self.held.find_mut(&task)) {
             lease.note(events);
             self.call_if_urgent(key, Vec::new(), shared);
         }
@@ -172,10 +174,10 @@ impl Leases {
 
     /// Answers these calls, and the renewals of the lease when they are not to wait any longer.
     fn call_if_urgent(&mut self, key: &StreamKey, mut calls: Vec<CallId>, shared: &mut Shared) {
-        if let Some(lease) = shared.tasks.name(key).and_then(|name| self.held.find(&name))
+        if let Some(lease) = shared.tasks.number(key).and_then(|task| self.held.find(&task))
             && lease.news(key, shared.tasks.facts(key)).is_urgent
         {
-            calls.extend_from_slice(&lease.watchers);
+            calls.extend_from_slice(lease.watchers());
         }
         for call in calls {
             self.answer(call, shared);
@@ -204,14 +206,14 @@ impl Leases {
             let attempt_id = renewal.attempt_id.clone();
             let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
             let is_own = renewal.epoch == attempt_id.epoch && reach.includes(&attempt_id.workspace);
-            let held = shared.tasks.name(&key).and_then(|name| self.held.find_mut(&name));
+            let held = shared.tasks.number(&key).and_then(|task| self.held.find_mut(&task));
             if let Some(lease) = held.filter(|lease| is_own && lease.is_of(&attempt_id)) {
                 let news = lease.news(&key, shared.tasks.facts(&key));
                 is_urgent |= news.is_urgent;
-                lease.until = later(now, shared.config.lease_ms);
-                lease.watchers.push(call);
+                lease.until = Millis::since(later(now, shared.config.lease_ms));
+                lease.notes.get_or_insert_default().watchers.push(call);
                 if lease.start_at.is_none() && news.answer.status == RenewStatus::Ok {
-                    lease.start_at = Some(later(now, START_AFTER_MS));
+                    lease.start_at = Some(Millis::since(later(now, START_AFTER_MS)));
                     shared.tasks.touch(&key);
                 }
             } else {
@@ -239,13 +241,13 @@ impl Leases {
         let Some(attempts) = self.waiting.remove(&call) else { return };
         let mut answers = Vec::with_capacity(attempts.len());
         for Renewed { key, attempt_id, is_own } in attempts {
-            let held = shared.tasks.name(&key).and_then(|name| self.held.find_mut(&name));
+            let held = shared.tasks.number(&key).and_then(|task| self.held.find_mut(&task));
             let Some(lease) = held.filter(|lease| is_own && lease.is_of(&attempt_id)) else {
                 answers.push(lost(attempt_id));
                 continue;
             };
             let news = lease.news(&key, shared.tasks.facts(&key));
-            lease.watchers.retain(|watcher| *watcher != call);
+            lease.no_longer_watched_by(call);
             lease.reported_seq = news.seq;
             lease.reported_waiting = news.answer.waiting;
             answers.push(news.answer);
@@ -254,10 +256,16 @@ impl Leases {
     }
 }
 
+impl Notes {
+    fn is_empty(&self) -> bool {
+        self.cancel_reason.is_none() && self.answers.is_empty() && self.watchers.is_empty()
+    }
+}
+
 impl Lease {
-    fn new(name: TaskName, epoch: u32, worker_id: Arc<WorkerId>, until: DateTime<Utc>) -> Self {
+    fn new(task: u32, epoch: u32, worker_id: Arc<WorkerId>, until: Millis) -> Self {
         Self {
-            name,
+            task,
             epoch,
             worker_id,
             until,
@@ -266,12 +274,22 @@ impl Lease {
             reported_seq: 0,
             reported_waiting: false,
             notes: None,
-            watchers: Vec::new(),
         }
     }
 
+    fn watchers(&self) -> &[CallId] {
+        self.notes.as_deref().map_or(&[], |notes| &notes.watchers)
+    }
+
+    fn no_longer_watched_by(&mut self, call: CallId) {
+        if let Some(notes) = &mut self.notes {
+            notes.watchers.retain(|watcher| *watcher != call);
+        }
+        self.notes.take_if(|notes| notes.is_empty());
+    }
+
     /// The instant at which its start is to be recorded, unless it is.
-    fn start_due(&self, live: &LiveFacts) -> Option<DateTime<Utc>> {
+    fn start_due(&self, live: &LiveFacts) -> Option<Millis> {
         self.start_at.filter(|_| !live.is_started)
     }
 
@@ -348,5 +366,15 @@ fn lost(attempt_id: AttemptId) -> RenewAnswer {
         inputs_pending: 0,
         waiting: false,
         steer: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_small() {
+        assert!(size_of::<Option<Lease>>() <= 48, "{} bytes", size_of::<Option<Lease>>());
     }
 }

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::effect::{CallId, Order, Revision};
 use super::facts::TaskFacts;
+use super::millis::Millis;
 use super::origin::{Origins, TaskName};
 use super::outcome::{Loaded, Settled};
 use super::work::Work;
@@ -27,7 +28,7 @@ pub(super) struct Tasks {
     known: Slab<Tracked>,
     origins: Origins,
     /// By the numbers of the tasks. At most one entry per task counts: the one at its `timer_at`.
-    timers: BinaryHeap<Reverse<(DateTime<Utc>, u32)>>,
+    timers: BinaryHeap<Reverse<(Millis, u32)>>,
     /// Tasks whose timers may have changed, or that may be forgotten.
     touched: Vec<u32>,
 }
@@ -42,7 +43,7 @@ pub(super) struct Tracked {
     heard: u32,
     /// The newest commit whose events were followed; behind `version` when the facts came with a later one.
     followed: u32,
-    timer_at: Option<DateTime<Utc>>,
+    timer_at: Option<Millis>,
     facts: Option<TaskFacts>,
     /// Nothing under way and no failure when absent.
     work: Option<Box<Work>>,
@@ -71,7 +72,8 @@ impl Tasks {
         self.origins.known(key)
     }
 
-    fn number(&self, key: &StreamKey) -> Option<u32> {
+    /// The number of a task in memory; another one's once the task is let go of.
+    pub(super) fn number(&self, key: &StreamKey) -> Option<u32> {
         self.known.number(&self.name(key)?)
     }
 
@@ -215,12 +217,13 @@ impl Tasks {
     pub(super) fn set_timer(&mut self, key: &StreamKey, due: DateTime<Utc>) {
         let Some(number) = self.number(key) else { return };
         let Some(tracked) = self.known.get_mut(number) else { return };
+        let due = Millis::since(due);
         if tracked.timer_at.is_none_or(|timer_at| due < timer_at) {
             tracked.timer_at = Some(due);
             self.timers.push(Reverse((due, number)));
         }
         if self.timers.len() > 2 * self.known.len() + STALE_TIMERS_MAX {
-            let is_set = |Reverse((at, number)): &Reverse<(DateTime<Utc>, u32)>| {
+            let is_set = |Reverse((at, number)): &Reverse<(Millis, u32)>| {
                 self.known.get(*number).is_some_and(|tracked| tracked.timer_at == Some(*at))
             };
             self.timers.retain(is_set);
@@ -229,7 +232,7 @@ impl Tasks {
 
     /// The next task whose timer fires.
     pub(super) fn pop_due(&mut self, now: DateTime<Utc>) -> Option<StreamKey> {
-        while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+        while self.timers.peek().is_some_and(|Reverse((at, _))| at.time() <= now) {
             let Reverse((at, number)) = self.timers.pop()?;
             if let Some(tracked) = self.known.get_mut(number).filter(|tracked| tracked.timer_at == Some(at)) {
                 tracked.timer_at = None;
@@ -240,7 +243,7 @@ impl Tasks {
     }
 
     pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        self.timers.peek().map(|Reverse((at, _))| at.time())
     }
 }
 
@@ -341,6 +344,6 @@ mod tests {
 
     #[test]
     fn a_task_in_memory_is_small() {
-        assert!(size_of::<Tracked>() <= 120, "{} bytes", size_of::<Tracked>());
+        assert!(size_of::<Option<Tracked>>() <= 112, "{} bytes", size_of::<Option<Tracked>>());
     }
 }

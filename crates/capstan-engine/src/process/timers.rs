@@ -64,7 +64,7 @@ impl Process {
         }
         let dues = [
             facts.timer.as_ref().map(|timer| timer.due),
-            self.leases.due(self.shared.tasks.name(key)?, facts),
+            self.leases.due(self.shared.tasks.number(key)?, facts),
             self.budgets.due_command(key, facts, 0).map(|_| AT_ONCE),
             self.tool_execution.due(key, facts),
             // Its call is offered to workers again when the pause is over.
@@ -84,7 +84,7 @@ impl Process {
         self.budgets
             .due_command(key, facts, grace_ms)
             .or_else(|| self.tool_execution.due_command(key, facts, settings, now))
-            .or_else(|| self.leases.due_command((self.shared.tasks.name(key)?, key), facts, now))
+            .or_else(|| self.leases.due_command((self.shared.tasks.number(key)?, key), facts, now))
     }
 
     pub(super) fn tidy_touched(&mut self) {
