@@ -8,6 +8,7 @@ use super::openapi::components::Components;
 use super::openapi::paths::content;
 use super::openapi::schemas;
 use crate::operation::{Answer, Operation};
+use crate::prefer::{APPLIED, MINIMAL, PREFER};
 use crate::use_case::batch::BATCH;
 
 #[derive(Default)]
@@ -50,12 +51,30 @@ pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Val
         },
         "channels": drawing.channels,
         "operations": drawing.operations,
-        "components": { "messages": drawing.messages, "schemas": schemas },
+        "components": { "messages": drawing.messages, "messageTraits": preferences(), "schemas": schemas },
     })
 }
 
 fn workspace() -> Value {
     json!({ "workspace": { "description": "The name of a workspace." } })
+}
+
+/// Trait of messages that may carry the preferences of a caller, and of their replies.
+const PREFERRING: &str = "preferring";
+const PREFERRED: &str = "preferred";
+
+fn preferences() -> Value {
+    let header = |name: &str, header: Value| json!({ "headers": { "type": "object", "properties": { name: header } } });
+    json!({
+        PREFERRING: header(PREFER, json!({
+            "type": "string", "examples": [MINIMAL],
+            "description": "RFC 7240; with `return=minimal` the reply has no entity, and waits for none.",
+        })),
+        PREFERRED: header(APPLIED, json!({
+            "type": "string", "const": MINIMAL,
+            "description": "There when the reply has no entity because `Prefer` asked for none.",
+        })),
+    })
 }
 
 fn reference(place: &str, name: &str) -> Value {
@@ -69,6 +88,10 @@ impl Drawing {
             name.to_owned(),
             json!({ "name": name, "summary": summary, "contentType": "application/json", "payload": payload }),
         );
+    }
+
+    fn follow_trait(&mut self, message: &str, name: &str) {
+        self.messages[message]["traits"] = json!([reference("components/messageTraits", name)]);
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
@@ -116,12 +139,14 @@ impl Drawing {
             self.components.reference("reply"),
             "the receipt of a command, with the entity",
         );
+        self.follow_trait("reply", PREFERRED);
         self.channel("reply", "", "nats", &["problem"], json!({}), "replies");
         self.channels["reply"]["address"] = Value::Null;
         for operation in operations.iter().filter(|operation| operation.bus.is_some()) {
             let Some(name) = operation.bus else { continue };
             let Some(body) = body_schemas().find(|named| named.name == name) else { continue };
             self.message(name, self.components.reference(body.name), operation.summary);
+            self.follow_trait(name, PREFERRING);
             let durable = format!("cmd/{name}");
             let about = "Durable: stored until it is executed; the outcome is published on `cmd-result`.";
             self.channel(
@@ -136,6 +161,7 @@ impl Drawing {
             self.rpc(name, name, operation);
         }
         self.message(BATCH, self.components.reference(BATCH), "commands, each with its wire name as `type`");
+        self.follow_trait(BATCH, PREFERRING);
         for operation in operations.iter().filter(|operation| operation.is_batch()) {
             self.rpc(BATCH, BATCH, operation);
         }
@@ -165,6 +191,9 @@ impl Drawing {
         let answer = format!("answer.{name}");
         let (_, payload) = content(operation, &self.components);
         self.message(&answer, payload, "the body of the response over HTTP");
+        if operation.takes_preferences() {
+            self.follow_trait(&answer, PREFERRED);
+        }
         self.channels["reply"]["messages"][&answer] = reference("components/messages", &answer);
         self.operation(&format!("ask-{name}"), "receive", &channel, operation.summary, Some(&answer));
     }

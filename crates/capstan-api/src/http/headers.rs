@@ -7,9 +7,6 @@ pub const POSITION: HeaderName = HeaderName::from_static("capstan-position");
 /// Header with the id of a request in logs and problem documents.
 pub const CORRELATION: HeaderName = HeaderName::from_static("capstan-correlation-id");
 
-/// Header with the preferences of the caller that were followed (RFC 7240).
-pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-
 /// A header value from a value whose text is ASCII.
 pub(crate) fn header_text(value: &impl ToString) -> HeaderValue {
     HeaderValue::from_str(&value.to_string()).expect("numbers and ids are plain ASCII")

@@ -3,9 +3,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::headers::{POSITION, PREFERENCE_APPLIED, header_text};
+use super::headers::{POSITION, header_text};
 use crate::answered::Answered;
-use crate::prefer::MINIMAL;
+use crate::prefer::{APPLIED, MINIMAL};
 use crate::problem::Problem;
 use crate::receipt::Reply;
 
@@ -26,7 +26,7 @@ impl IntoResponse for Answered {
             headers.insert(header::ETAG, header_text(&format!("\"{version}\"")));
         }
         if self.is_minimal {
-            headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static(MINIMAL));
+            headers.insert(APPLIED, HeaderValue::from_static(MINIMAL));
         }
         if self.is_secret {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

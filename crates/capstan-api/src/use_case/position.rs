@@ -74,12 +74,12 @@ impl App {
     }
 
     async fn place(&self, position: Position) -> Result<Place, Problem> {
-        if self.holds(position).await? {
-            return Ok(Place::Held);
-        }
-        // Memory has another commit of this number.
-        if self.live.holds(position).is_some() {
-            return Ok(Place::Unknown);
+        match self.live.holds(position) {
+            Some(true) => return Ok(Place::Held),
+            // Memory has another commit of this number.
+            Some(false) => return Ok(Place::Unknown),
+            None if self.log.holds(position).await? => return Ok(Place::Held),
+            None => {}
         }
         let is_archived = || position.sequence() <= self.log.archived().through;
         if !is_archived() {

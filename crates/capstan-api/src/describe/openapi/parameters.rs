@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::components::{Components, PLACE};
 use crate::operation::{Operation, Verb};
-use crate::prefer::MINIMAL;
+use crate::prefer::{MINIMAL, PREFER};
 
 pub(super) fn of(operation: &Operation, components: &Components) -> Vec<Value> {
     let fields = operation.body.and_then(|name| components.get(name)["properties"].as_object());
@@ -27,7 +27,7 @@ pub(super) fn of(operation: &Operation, components: &Components) -> Vec<Value> {
     parameters.extend(headers(operation, has));
     if operation.takes_preferences() {
         parameters.push(json!({
-            "name": "Prefer", "in": "header", "required": false, "schema": { "type": "string", "example": MINIMAL },
+            "name": PREFER, "in": "header", "required": false, "schema": { "type": "string", "example": MINIMAL },
             "description": "RFC 7240; with `return=minimal` the reply has no entity, and waits for none.",
         }));
     }

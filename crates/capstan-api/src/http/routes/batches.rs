@@ -13,9 +13,8 @@ use crate::auth::place::Place;
 use crate::call::CallContext;
 use crate::http::body;
 use crate::http::fields::Fields;
-use crate::http::headers::PREFERENCE_APPLIED;
 use crate::operation::Operation;
-use crate::prefer::MINIMAL;
+use crate::prefer::{APPLIED, MINIMAL};
 use crate::problem::Problem;
 use crate::request;
 use crate::use_case::batch::{self, BODIES};
@@ -42,6 +41,6 @@ pub(super) async fn commands(
         let place = if is_of_workspace { Place::Workspace(workspace.to_owned()) } else { Place::Anywhere };
         caller.must_be_allowed(operation.scope, &place)
     });
-    let applied = call.is_minimal.then_some([(PREFERENCE_APPLIED, MINIMAL)]);
+    let applied = call.is_minimal.then_some([(APPLIED, MINIMAL)]);
     Ok((applied, Json(answers.await?)))
 }
