@@ -5,6 +5,7 @@ pub(crate) mod assembly;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod cursor;
+mod denial;
 pub(crate) mod get;
 pub(crate) mod group_commit;
 pub(crate) mod inspection;

@@ -139,7 +139,7 @@ impl Telemetry {
             Some(RequestError::Client { subject: subject.to_owned(), source })
         };
         let client = self.writes.client();
-        let losses = self.writes.losses();
+        let (losses, denials) = (self.writes.losses(), self.writes.denials());
         let inbox = client.new_inbox();
         let mut acks = match client.subscribe(inbox.clone()).await {
             Ok(acks) => acks,
@@ -160,6 +160,7 @@ impl Telemetry {
         for _ in lines {
             let ack = tokio::select! {
                 ack = acks.next() => ack,
+                denied = self.writes.denied_since(denials, subject) => return (stored, Some(denied)),
                 () = self.writes.lost_since(losses) => None,
                 () = tokio::time::sleep(self.ack_timeout) => {
                     let (subject, timeout) = (subject.to_owned(), self.ack_timeout);

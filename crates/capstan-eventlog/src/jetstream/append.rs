@@ -142,6 +142,7 @@ impl Sender {
     async fn ask(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Outcome {
         let answer = match self.connection.ask(subject, Some(headers), payload, self.ack_timeout).await {
             Ok(answer) => answer,
+            Err(error @ RequestError::Denied { .. }) => return Outcome::Refused(Box::new(error)),
             Err(error) => return Outcome::Unknown(Box::new(error)),
         };
         let ack: Ack = match serde_json::from_slice(&answer.payload) {

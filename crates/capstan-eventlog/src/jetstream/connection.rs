@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, ServerError};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::config::JetStreamConfig;
+use super::denial::Denials;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -24,18 +25,19 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 ///
 /// One connection is one ordered pipe, so appends, readers and gets use different ones. The client reconnects
 /// for ever by itself, but leaves requests in flight to their time-out; this wrapper ends them at once, because
-/// only a look-up can tell what became of them.
+/// only a look-up can tell what became of them. Those that the server denies end at once too.
 #[derive(Clone, Debug)]
 pub struct Connection {
     client: Client,
     link: watch::Receiver<Link>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Link {
     connected: bool,
     /// Counts losses.
     losses: u64,
+    denials: Denials,
 }
 
 /// A request whose outcome is not known: it may or may not have been carried out.
@@ -50,6 +52,9 @@ pub(crate) enum RequestError {
     /// The connection broke while waiting.
     #[error("ask {subject}: the connection was lost")]
     Lost { subject: String },
+    /// This user may not do it; it was not carried out.
+    #[error("ask {subject}: the NATS user needs the permission to {needed}")]
+    Denied { subject: String, needed: String },
     /// Nobody listens: JetStream is not (yet) up, or the stream does not exist.
     #[error("ask {subject}: nobody answers there")]
     NoResponders { subject: String },
@@ -106,7 +111,7 @@ impl Connection {
         role: &str,
         timeout: Duration,
     ) -> Result<Self, async_nats::ConnectError> {
-        let (sender, link) = watch::channel(Link { connected: true, losses: 0 });
+        let (sender, link) = watch::channel(Link { connected: true, ..Link::default() });
         let mut options = ConnectOptions::new()
             .name(format!("capstan {role}"))
             .max_reconnects(None)
@@ -116,7 +121,10 @@ impl Connection {
             .event_callback(move |event| {
                 match event {
                     Event::Connected => {
-                        sender.send_modify(|link| link.connected = true);
+                        sender.send_modify(|link| {
+                            link.connected = true;
+                            link.denials.reconnected();
+                        });
                     }
                     Event::Disconnected | Event::Closed => sender.send_modify(|link| {
                         link.connected = false;
@@ -124,6 +132,10 @@ impl Connection {
                     }),
                     Event::SlowConsumer(_) => {
                         tracing::warn!("the client dropped messages a reader did not take in time");
+                    }
+                    Event::ServerError(ServerError::Other(error)) => {
+                        let is_denial = sender.send_if_modified(|link| link.denials.take(&error));
+                        tracing::warn!(error, is_denial, "the server refused something without an answer");
                     }
                     _ => {}
                 }
@@ -159,6 +171,21 @@ impl Connection {
         }
     }
 
+    /// Number of publications that the server denied.
+    pub(crate) fn denials(&self) -> u64 {
+        self.link.borrow().denials.count()
+    }
+
+    /// Waits until the server denies a request to this subject that was sent after `denials` others.
+    pub(crate) async fn denied_since(&self, denials: u64, subject: &str) -> RequestError {
+        let mut link = self.link.clone();
+        let denied = link.wait_for(|link| link.denials.needed(subject, denials).is_some()).await;
+        match denied.ok().and_then(|link| link.denials.needed(subject, denials)) {
+            Some(needed) => RequestError::Denied { subject: subject.to_owned(), needed },
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits until the connection stands and says how often it was lost by then.
     pub(crate) async fn standing(&self) -> u64 {
         let mut link = self.link.clone();
@@ -182,6 +209,7 @@ impl Connection {
         // Nothing is given to the client while it is disconnected: it would be sent much later, after the
         // caller has been told that it failed.
         let losses = tokio::time::timeout_at(deadline, self.standing()).await.map_err(|_| timed_out())?;
+        let denials = self.denials();
         let mut request = Request::new().payload(payload).timeout(None);
         if let Some(headers) = headers {
             request = request.headers(headers);
@@ -197,6 +225,7 @@ impl Connection {
                     _ => RequestError::Client { subject: subject.to_owned(), source: Box::new(error) },
                 })
             }
+            denied = self.denied_since(denials, subject) => Err(denied),
             () = self.lost_since(losses) => Err(RequestError::Lost { subject: subject.to_owned() }),
             () = tokio::time::sleep_until(deadline) => Err(timed_out()),
         }

@@ -94,6 +94,8 @@ struct Session {
     messages: Subscriber,
     /// Losses of the connection when it was opened.
     losses: u64,
+    /// Denied publications of the connection when it was opened.
+    denials: u64,
     /// Messages asked for that have not come yet.
     outstanding: usize,
     /// True when no message came since a request ended.
@@ -116,6 +118,8 @@ enum Doubt {
     Status { code: u16, description: String },
     #[error("a message has no sequence number")]
     Unreadable,
+    #[error("the user may not read")]
+    Denied(#[source] RequestError),
 }
 
 impl Cursor {
@@ -202,7 +206,7 @@ impl Cursor {
         }
         let Followed { connection, stream, filter, .. } = &self.followed;
         let client = connection.client();
-        let losses = connection.losses();
+        let (losses, denials) = (connection.losses(), connection.denials());
         let inbox = client.new_inbox();
         let messages = client.subscribe(inbox.clone()).await.map_err(unavailable)?;
         let name = format!("tail-{}", inbox.rsplit('.').next().unwrap_or_default());
@@ -228,6 +232,7 @@ impl Cursor {
             inbox,
             messages,
             losses,
+            denials,
             outstanding: 0,
             is_starved: false,
             consumer_sequence: 0,
@@ -245,6 +250,10 @@ impl Cursor {
             match self.receive().await {
                 Ok(Some(delivered)) => return Ok(Event::Message(delivered)),
                 Ok(None) => {}
+                Err(Doubt::Denied(error)) => {
+                    self.session = None;
+                    return Err(unavailable(error));
+                }
                 Err(doubt) => self.give_up(&doubt),
             }
         }
@@ -320,6 +329,7 @@ impl Cursor {
 
     async fn receive(&mut self) -> Result<Option<Delivered>, Doubt> {
         let Some(session) = &mut self.session else { return Ok(None) };
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.followed.stream, session.consumer);
         if session.outstanding < PULL_MESSAGES / 2 {
             let question = json!({
                 "batch": PULL_MESSAGES,
@@ -327,12 +337,12 @@ impl Cursor {
                 "expires": PULL_EXPIRES.as_nanos() as u64,
                 "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
             });
-            let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.followed.stream, session.consumer);
             // Counted first: if this call is dropped while sending, too few are asked for, never too many.
             session.outstanding += PULL_MESSAGES;
             let client = self.followed.connection.client();
-            let sent =
-                client.publish_with_reply(subject, session.inbox.clone(), question.to_string().into()).await;
+            let sent = client
+                .publish_with_reply(subject.clone(), session.inbox.clone(), question.to_string().into())
+                .await;
             if sent.is_err() {
                 return Err(Doubt::ConnectionLost);
             }
@@ -340,6 +350,7 @@ impl Cursor {
         let message = tokio::select! {
             biased;
             message = session.messages.next() => message,
+            denied = self.followed.connection.denied_since(session.denials, &subject) => return Err(Doubt::Denied(denied)),
             () = self.followed.connection.lost_since(session.losses) => return Err(Doubt::ConnectionLost),
             () = tokio::time::sleep_until(session.heard_at + SILENCE_MAX) => return Err(Doubt::Silence),
         };

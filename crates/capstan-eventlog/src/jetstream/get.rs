@@ -142,6 +142,7 @@ impl Gets {
         let timed_out = || RequestError::TimedOut { subject: subject.clone(), timeout: TIMEOUT };
         let standing = tokio::time::timeout(TIMEOUT, self.connection.standing());
         let losses = standing.await.map_err(|_| timed_out())?;
+        let denials = self.connection.denials();
         let inbox = client.new_inbox();
         let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| failed(Box::new(error)))?;
         client
@@ -151,6 +152,7 @@ impl Gets {
         loop {
             let answer = tokio::select! {
                 answer = answers.next() => answer,
+                denied = self.connection.denied_since(denials, &subject) => return Err(denied),
                 () = self.connection.lost_since(losses) => None,
                 () = tokio::time::sleep(TIMEOUT) => return Err(timed_out()),
             };

@@ -5,6 +5,7 @@
 mod conformance;
 mod faults;
 mod group_commit;
+mod permissions;
 mod proxy;
 mod reading;
 mod replicated;

@@ -45,7 +45,8 @@ impl Server {
         Self::start_on(|_| String::new()).await
     }
 
-    async fn start_on(settings: impl Fn(&str) -> String) -> Self {
+    /// Starts a server with these settings, which are given the folder for streams.
+    pub(crate) async fn start_on(settings: impl Fn(&str) -> String) -> Self {
         let folder = TempDir::new().unwrap();
         let program = Servers::find_nats_server(&LaunchConfig::new(folder.path())).await.unwrap();
         let (port, monitor_port) = (free_port(), free_port());
