@@ -32,6 +32,7 @@ pub(crate) mod queries;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod readiness;
+pub(crate) mod reports;
 pub(crate) mod resolve;
 pub(crate) mod run;
 pub(crate) mod run_snapshots;

@@ -1,7 +1,8 @@
 //! The answers, by request. Types of this crate ignore and keep unknown fields.
 
 use capstan_contract::lease::{
-    AttemptPage, ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, ToolDecision,
+    AttemptPage, ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, ReportOutcomes,
+    ToolDecision,
 };
 use capstan_contract::request::Request;
 use capstan_contract::{admin, command, query};
@@ -39,6 +40,7 @@ answers! {
         Vec<LeasedAttempt>: LeaseAttempts;
         AttemptPage: FetchAttempt;
         Vec<RenewAnswer>: RenewLeases;
+        ReportOutcomes: SendReports;
         Produced: ProduceOutput;
         Claimed: ClaimInput;
         ToolDecision: CheckToolCall;

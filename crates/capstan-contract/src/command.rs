@@ -19,6 +19,7 @@ mod lease_attempts;
 mod register_worker;
 mod renew_leases;
 mod report_tool_call;
+mod send_reports;
 
 pub use capstan_domain::agent::{CreateAgent, DeleteAgent, UpdateAgent};
 pub use capstan_domain::channel::{DeleteChannelBinding, UpsertChannelBinding};
@@ -51,6 +52,7 @@ pub use lease_attempts::LeaseAttempts;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_leases::{RenewLeases, Renewal};
 pub use report_tool_call::ReportToolCall;
+pub use send_reports::{REPORTS, REPORTS_MAX, SendReports};
 
 /// Hands the callers' commands to a macro, as [`requests!`] takes them. They are the same over HTTP, NATS and in batches.
 #[macro_export]
@@ -138,6 +140,8 @@ macro_rules! for_each_worker_call {
                 => [200, Array("renew-answer"), Worker, "renews leases; returns cancellations and new inputs"];
             DrainWorker(Unconditional) = "drain-worker", Post "/v1/workers/{worker_id}/drain"
                 => [200, Object("draining"), Worker, "stops leasing attempts to a worker"];
+            SendReports(Unconditional) = "send-reports", Post "/v1/workers/{worker_id}/reports"
+                => [200, Object("report-outcomes"), Worker, "takes reports about attempts together, each with an outcome of its own"];
             FetchAttempt(LeaseConditions) = "fetch-attempt", Post "/v1/attempts/{attempt_id}/fetch"
                 => [200, Object("attempt-page"), Worker, "reads an attempt the lease had no room for, in pages"];
             AppendLogs(LeaseConditions) = "append-logs", Post "/v1/attempts/{attempt_id}/logs"

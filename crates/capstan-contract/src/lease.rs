@@ -6,6 +6,7 @@ mod claimed_tool_call;
 mod leased_attempt;
 mod registered_worker;
 mod renew_answer;
+mod report_outcomes;
 mod tool_decision;
 
 pub use attempt_page::AttemptPage;
@@ -14,6 +15,7 @@ pub use claimed_tool_call::{ClaimedToolCall, ParseToolClaimError, ToolClaim};
 pub use leased_attempt::LeasedAttempt;
 pub use registered_worker::RegisteredWorker;
 pub use renew_answer::{RenewAnswer, RenewStatus};
+pub use report_outcomes::ReportOutcomes;
 pub use tool_decision::{Decision, ToolDecision};
 
 use capstan_domain::task::event::{InputKind, RunCause};
@@ -55,6 +57,7 @@ pub static ANSWERS: &[NamedSchema] = &[
     NamedSchema::of_answer::<LeasedAttempt>("leased-attempt"),
     NamedSchema::of_answer::<AttemptPage>("attempt-page"),
     NamedSchema::of_answer::<RenewAnswer>("renew-answer"),
+    NamedSchema::of_answer::<ReportOutcomes>("report-outcomes"),
     NamedSchema::of_answer::<ClaimedToolCall>("claimed-tool-call"),
     NamedSchema::of_answer::<ClaimedInput>("claimed-input"),
     NamedSchema::of_answer::<ToolDecision>("tool-decision"),

@@ -8,7 +8,7 @@ use capstan_contract::command::{
     DeferInput, DeleteAgent, DeleteChannelBinding, DeleteSchedule, DrainWorker, EnqueueRunInput,
     FetchAttempt, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
     PauseSchedule, ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases,
-    ReportToolCall, ResumeSchedule, RetryTask, ReturnAttempt, SubmitTaskInput, TriggerSchedule,
+    ReportToolCall, ResumeSchedule, RetryTask, ReturnAttempt, SendReports, SubmitTaskInput, TriggerSchedule,
     UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
     body_schemas,
 };
@@ -217,6 +217,10 @@ fn workers_bodies_take_their_fields_and_no_others() {
     takes::<AckInput>(&under_lease(json!({"input_id": TASK})), &[""]);
     takes::<DeferInput>(&under_lease(json!({"input_id": TASK, "reason": "r"})), &[""]);
     takes::<DrainWorker>(&json!({"worker_id": TASK}), &[""]);
+    takes::<SendReports>(
+        &json!({"worker_id": TASK, "reports": [{"type": "record-usage"}], "lease_max": 1}),
+        &[""],
+    );
     takes::<RecordUsage>(&under_lease(json!({ "usage": usage() })), &["", "/usage", "/usage/models/m-1"]);
     takes::<ReturnAttempt>(&under_lease(json!({"reason": "r"})), &[""]);
     takes::<FinishAttempt>(

@@ -3,7 +3,7 @@
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, CheckToolCall, ClaimInput, ClaimToolCall,
     DeferInput, DrainWorker, FetchAttempt, FinalizeOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
-    ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, ReportToolCall, ReturnAttempt,
+    ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, ReportToolCall, ReturnAttempt, SendReports,
 };
 use capstan_contract::for_each_worker_call;
 use capstan_contract::request::Request;

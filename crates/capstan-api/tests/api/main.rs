@@ -34,6 +34,7 @@ mod pages;
 mod parity;
 mod plans;
 mod redaction;
+mod reports;
 mod schedules;
 mod sessions;
 mod tenants;

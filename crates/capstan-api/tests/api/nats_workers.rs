@@ -128,8 +128,13 @@ async fn a_subject_reaches_its_own_workspace_and_no_other() {
     let lease = api.lease(&task).await;
     let fence = json!({ "attempt_id": lease.attempt_id, "lease_epoch": lease.epoch });
     let end = with(json!({ "outcome": "ok" }), &fence);
-    let (status, refused) = call(&api, "other", "finish-attempt", end).await;
+    let (status, refused) = call(&api, "other", "finish-attempt", end.clone()).await;
     assert_eq!((status.as_str(), &refused["code"]), ("404", &json!("not_found")), "{refused}");
+    let end = with(end, &json!({ "type": "finish-attempt" }));
+    let together = json!({ "worker_id": stranger, "reports": [end], "lease_max": 1 });
+    let (status, outcomes) = call(&api, "other", "send-reports", together.clone()).await;
+    let told = (&outcomes["reports"][0]["code"], &outcomes["leased"]);
+    assert_eq!((status.as_str(), told), ("200", (&json!("not_found"), &json!([]))), "{outcomes}");
     let (status, _) = call(&api, "nowhere", "register-worker", json!({ "name": "w", "slots": 1 })).await;
     assert_eq!(status, "404");
     let (status, refused) = call(&api, "dev", "return-attempt", json!({ "colour": "red" })).await;
@@ -139,6 +144,8 @@ async fn a_subject_reaches_its_own_workspace_and_no_other() {
     assert_eq!(faults, ["/attempt_id", "/lease_epoch", "/colour"], "all faults at once: {refused}");
     // Dev's worker is no business of a subject of another workspace.
     let own = register(&api, "dev", &[]).await;
+    let (_, outcomes) = call(&api, "dev", "send-reports", with(together, &json!({ "worker_id": own }))).await;
+    assert_eq!(outcomes["reports"][0]["status"], 200, "{outcomes}");
     let (status, _) = call(&api, "other", "drain-worker", json!({ "worker_id": own })).await;
     assert_eq!(status, "404");
 }
