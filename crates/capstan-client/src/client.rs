@@ -165,6 +165,14 @@ fn connection_pool(base: &Url) -> reqwest::Result<reqwest::Client> {
     builder.build()
 }
 
+/// A report as one of several in a request: its fields and those beside it, with its wire name as `type`.
+pub fn report_of<R: Sendable>(report: &R, beside: &R::Beside) -> Result<Map<String, Value>, Error> {
+    let mut fields = fields_of(report)?;
+    fields.extend(fields_of(beside)?);
+    fields.insert("type".to_owned(), R::NAME.into());
+    Ok(fields)
+}
+
 /// The fields of a request as JSON.
 pub(crate) fn fields_of(request: &impl Serialize) -> Result<Map<String, Value>, Error> {
     match serde_json::to_value(request).map_err(Error::Encode)? {

@@ -25,12 +25,13 @@ pub use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AskedItem, AskedKind,
     CheckToolCall, ClaimConditions, ClaimInput, ClaimToolCall, CreateAgent, DeferInput, DrainWorker,
     FetchAttempt, FinalizeOutput, FinishAttempt, IdempotencyKey, LeaseAttempts, LeaseConditions, LogLine,
-    LogStream, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall,
-    ReportedOutcome, ReturnAttempt, RunEvent, SubtaskSpec, WakePlan, WorkerCapabilities,
+    LogStream, OpenBlocker, ProduceOutput, REPORTS_MAX, RecordUsage, RegisterWorker, RenewLeases, Renewal,
+    ReportToolCall, ReportedOutcome, ReturnAttempt, RunEvent, SendReports, SubtaskSpec, WakePlan,
+    WorkerCapabilities,
 };
 pub use capstan_contract::lease::{
     AttemptPage, ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer,
-    RenewStatus, ToolDecision,
+    RenewStatus, ReportOutcomes, ToolDecision,
 };
 pub use capstan_contract::stream::{
     Place, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,
@@ -41,7 +42,7 @@ pub use capstan_domain::outcome_text::ErrorClass;
 pub use capstan_domain::policy::RunPolicy;
 pub use capstan_domain::task::event::{InputKind, Join, OutputStatus, Question, RunCause, SourceWatch};
 pub use capstan_domain::usage::{ModelUsage, Usage};
-pub use client::{Client, ClientConfig};
+pub use client::{Client, ClientConfig, report_of};
 pub use error::{Error, Fault, Problem};
 pub use event_stream::{EventStream, LiveEvent};
 pub use sse::{SseEvent, SseParser};

@@ -8,12 +8,13 @@ use capstan_client::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::ends::Ends;
 use crate::reporter::FetchError;
 use crate::{Assignment, Conclusion, Hints, ReportError, Reporter, Runner};
 
 /// Executes an attempt whose lease the server has renewed, and reports.
 pub(crate) async fn execute(
-    client: &Client,
+    (client, ends): (&Client, &Ends),
     runner: &dyn Runner,
     leased: LeasedAttempt,
     hints: watch::Receiver<Hints>,
@@ -25,7 +26,7 @@ pub(crate) async fn execute(
         idempotency_key: None,
         command_id: None,
     };
-    let reporter = Reporter::new(client.clone(), lease, hints.clone());
+    let reporter = Reporter::new(client.clone(), ends.clone(), lease, hints.clone());
     let attempt = &leased.attempt_id.clone();
     let leased = if leased.omitted.is_empty() {
         Arc::new(leased)

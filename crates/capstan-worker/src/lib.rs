@@ -17,6 +17,7 @@ mod auto_runner;
 mod backoff;
 mod claude_code_runner;
 mod config;
+mod ends;
 mod execution;
 #[cfg(test)]
 mod fixture;

@@ -12,6 +12,7 @@ use capstan_client::{
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
+use crate::ends::Ends;
 use crate::{Hints, LeaseState};
 
 /// A report failed.
@@ -49,11 +50,17 @@ pub struct Reporter {
     lease: LeaseConditions,
     hints: watch::Receiver<Hints>,
     messages: Arc<AtomicU64>,
+    ends: Ends,
 }
 
 impl Reporter {
-    pub(crate) fn new(client: Client, lease: LeaseConditions, hints: watch::Receiver<Hints>) -> Self {
-        Self { client, lease, hints, messages: Arc::default() }
+    pub(crate) fn new(
+        client: Client,
+        ends: Ends,
+        lease: LeaseConditions,
+        hints: watch::Receiver<Hints>,
+    ) -> Self {
+        Self { client, lease, hints, messages: Arc::default(), ends }
     }
 
     pub(crate) fn attempt_id(&self) -> &AttemptId {
@@ -94,8 +101,8 @@ impl Reporter {
     pub(crate) async fn finish(&self, result: &FinishAttempt) -> Result<(), ReportError> {
         let (mut backoff, lease) = (Backoff::default(), self.lease_under(Some(self.key())));
         loop {
-            let error = match self.client.send_with(result, &lease).await {
-                Ok(_) => return Ok(()),
+            let error = match self.ends.send(result, &lease).await {
+                Ok(()) => return Ok(()),
                 Err(error) if error.is_lease_lost() => return Err(ReportError::Lost),
                 Err(error) if error.is_retryable() => error,
                 Err(error) => return Err(ReportError::Refused(error)),

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
+use crate::ends::Ends;
 use crate::execution::execute;
 use crate::leases::Leases;
 use crate::{Hints, LeaseState, Runner, WorkerConfig};
@@ -62,6 +63,7 @@ pub struct Worker {
     /// Held while registering, so that concurrent requests register once.
     registering: tokio::sync::Mutex<()>,
     unheard: tool_calls::Unheard,
+    ends: Ends,
 }
 
 impl Worker {
@@ -73,12 +75,14 @@ impl Worker {
     /// Prepares a worker that takes no attempts and executes approved tool calls only.
     pub fn for_tools(config: WorkerConfig) -> Result<Self, WorkerError> {
         let client = Client::new(&config.client).map_err(WorkerError::Client)?;
+        let identity = watch::Sender::new(WorkerId(Uuid::nil()));
         Ok(Self {
+            ends: Ends::new(client.clone(), identity.subscribe()),
             config,
             client,
             runner: None,
             leases: Leases::default(),
-            identity: watch::Sender::new(WorkerId(Uuid::nil())),
+            identity,
             registering: tokio::sync::Mutex::default(),
             unheard: tool_calls::Unheard::default(),
         })
@@ -250,7 +254,8 @@ impl Worker {
                     let id = leased.attempt_id.clone();
                     let state = hints.borrow().lease.clone();
                     if state == LeaseState::Held {
-                        execute(&worker.client, &*runner, leased, hints, giving_up).await;
+                        let clients = (&worker.client, &worker.ends);
+                        execute(clients, &*runner, leased, hints, giving_up).await;
                     } else {
                         tracing::info!(attempt = %id, ?state, "the attempt is not executed");
                     }
