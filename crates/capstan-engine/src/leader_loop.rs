@@ -75,7 +75,7 @@ pub(crate) struct LeaderLoop {
     process: Process,
     tail: Tail,
     /// Commits of the tail that were not taken yet.
-    commits: std::vec::IntoIter<Recorded>,
+    commits: std::vec::IntoIter<Arc<Recorded>>,
     requests: SelectAll<async_nats::Subscriber>,
     /// The subject for the answer to each call.
     callers: HashMap<CallId, Subject>,

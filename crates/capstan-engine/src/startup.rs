@@ -5,6 +5,7 @@
 //! stays of it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use capstan_contract::causes::explain;
 use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
@@ -234,7 +235,7 @@ async fn load(dependencies: &Dependencies, key: StreamKey) -> Result<(StreamKey,
 pub(crate) fn take_commits(
     dependencies: &Dependencies,
     process: &mut Process,
-    commits: &[Recorded],
+    commits: &[Arc<Recorded>],
 ) -> Result<(), LeaderError> {
     for recorded in commits {
         let memory = dependencies.deciders.tasks.adopt(recorded);

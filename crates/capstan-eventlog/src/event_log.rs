@@ -1,5 +1,7 @@
 //! The contract of every log: append, read, follow.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId, Workspace};
 use chrono::{DateTime, Utc};
@@ -269,7 +271,7 @@ impl ReadError {
 #[derive(Clone, Debug, Default)]
 pub struct TailBatch {
     /// Selected commits; empty when only progress is reported.
-    pub commits: Vec<Recorded>,
+    pub commits: Vec<Arc<Recorded>>,
     /// Everything selected up to and including this position has now been handed out.
     pub position: Position,
     /// True when nothing selected was left behind at the time of reading: the reader is live.

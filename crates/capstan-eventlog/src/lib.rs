@@ -2,7 +2,7 @@
 //!
 //! **What it is.** [`EventLog`] stores commits, orders them and hands them out again. [`JetStreamLog`] keeps them
 //! in one NATS JetStream stream, [`MemoryLog`] in this process; both pass the same conformance suite
-//! (`tests/log/conformance.rs`). [`Telemetry`] is the log's lossy neighbour for the output of running agents, and
+//! (`tests/log/conformance.rs`), also behind [`SharedTail`], which lets the readers of a process share one tail. [`Telemetry`] is the log's lossy neighbour for the output of running agents, and
 //! [`Topology`] names every stream and subject Capstan uses on a server.
 //!
 //! **What it refuses to be.** It knows no event by name, and it never retries a decision: a stale writer is told
@@ -17,6 +17,7 @@ mod jetstream;
 mod memory;
 mod metric;
 mod scan;
+mod shared_tail;
 mod snapshot;
 mod telemetry;
 mod topology;
@@ -35,6 +36,7 @@ pub use jetstream::{ConnectError, JetStreamLog};
 pub use memory::MemoryLog;
 pub use metric::ALL as METRICS;
 pub use scan::{RawCommit, SCAN_AHEAD, Scan, ScanSource, ScannedCommit};
+pub use shared_tail::SharedTail;
 pub use snapshot::{KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use telemetry::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 pub use topology::{InvalidPrefix, StreamSpec, Topology};

@@ -39,7 +39,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Commits {
-    in_order: Vec<Recorded>,
+    in_order: Vec<Arc<Recorded>>,
     /// Numbers of the commits of each stream.
     of_stream: HashMap<StreamId, Vec<u64>>,
     known: HashMap<(StreamId, CommitId), u64>,
@@ -88,7 +88,7 @@ impl MemoryLog {
 }
 
 impl Commits {
-    fn get(&self, sequence: u64) -> Option<&Recorded> {
+    fn get(&self, sequence: u64) -> Option<&Arc<Recorded>> {
         if sequence <= self.archived.through {
             return None;
         }
@@ -96,7 +96,7 @@ impl Commits {
         self.in_order.get(index)
     }
 
-    fn at(&self, position: Position) -> Option<&Recorded> {
+    fn at(&self, position: Position) -> Option<&Arc<Recorded>> {
         self.get(position.sequence()).filter(|recorded| recorded.position == position)
     }
 
@@ -109,7 +109,7 @@ impl Commits {
         Some(Appended { position: stored.position, hash: stored.hash, duplicate: true })
     }
 
-    fn last_of(&self, stream: &StreamId) -> Option<&Recorded> {
+    fn last_of(&self, stream: &StreamId) -> Option<&Arc<Recorded>> {
         self.get(*self.of_stream.get(stream)?.last()?)
     }
 
@@ -118,7 +118,7 @@ impl Commits {
         let position = Position::new(sequence, hash);
         self.of_stream.entry(commit.stream.clone()).or_default().push(sequence);
         self.known.insert((commit.stream.clone(), commit.commit_id), sequence);
-        self.in_order.push(Recorded { position, recorded_at: now(), hash, commit: commit.clone() });
+        self.in_order.push(Arc::new(Recorded { position, recorded_at: now(), hash, commit: commit.clone() }));
         Appended { position, hash, duplicate: false }
     }
 }
@@ -179,22 +179,28 @@ impl EventLog for MemoryLog {
     }
 
     async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError> {
-        Ok(self.commits().last_of(stream).cloned())
+        Ok(self.commits().last_of(stream).map(|last| Recorded::clone(last)))
     }
 
     async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError> {
         let commits = self.commits();
         let all = commits.of_stream.get(stream).map(Vec::as_slice).unwrap_or_default();
         let later = all.iter().filter(|sequence| **sequence > after.sequence());
-        Ok(later.filter_map(|sequence| commits.get(*sequence).cloned()).collect())
+        Ok(later
+            .filter_map(|sequence| commits.get(*sequence))
+            .map(|recorded| Recorded::clone(recorded))
+            .collect())
     }
 
     async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        Ok(self.commits().at(position).cloned())
+        Ok(self.commits().at(position).map(|recorded| Recorded::clone(recorded)))
     }
 
     async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        Ok(self.commits().get(position.sequence().saturating_add(1)).cloned())
+        Ok(self
+            .commits()
+            .get(position.sequence().saturating_add(1))
+            .map(|recorded| Recorded::clone(recorded)))
     }
 
     async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {
@@ -244,7 +250,7 @@ impl MemoryTail {
         while let Some(recorded) = commits.get(next(batch.position)) {
             batch.position = recorded.position;
             if self.selection.takes(&recorded.commit.stream) {
-                batch.commits.push(recorded.clone());
+                batch.commits.push(Arc::clone(recorded));
             }
             if batch.commits.len() == BATCH_MAX {
                 break;

@@ -13,6 +13,8 @@ capstan_envelope::metrics! {
     Counter GROUP_COMMITS_REFUSED = "capstan_log_group_commits_refused_total";
     /// Consumers that were created again after a loss or a doubt.
     Counter CONSUMER_RECREATIONS = "capstan_log_consumer_recreations_total";
+    /// Consumers that a reader of the whole log opened for itself, because the shared tail had not what it needed.
+    Counter OWN_TAILS = "capstan_log_own_tails_total";
     /// Log lines and run events that were stored.
     Counter TELEMETRY_LINES = "capstan_telemetry_lines_total";
 }

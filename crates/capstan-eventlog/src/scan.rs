@@ -128,7 +128,7 @@ impl ScanSource for TailScan {
             let batch = self.tail.next().await?;
             self.position = batch.position;
             let commits = batch.commits.iter().take_while(|commit| self.end.reaches(commit.position));
-            let scanned = commits.map(scanned).collect::<Result<Vec<_>, _>>()?;
+            let scanned = commits.map(|commit| scanned(commit)).collect::<Result<Vec<_>, _>>()?;
             if scanned.last().is_some_and(|last| !last.raw().may_end(self.end)) {
                 return Err(other_end(self.end));
             }

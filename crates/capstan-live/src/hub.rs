@@ -215,7 +215,7 @@ impl Shared {
 
     fn publish(&self, batch: TailBatch) {
         let entries: Vec<_> =
-            batch.commits.into_iter().map(|recorded| Arc::new(Entry::new(Arc::new(recorded)))).collect();
+            batch.commits.into_iter().map(|recorded| Arc::new(Entry::new(recorded))).collect();
         {
             let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
             for entry in &entries {

@@ -162,7 +162,7 @@ impl Subscriber {
     async fn read_history(&mut self, mut history: History) -> Result<(), GapReason> {
         let batch = history.next().await?;
         for recorded in batch.commits {
-            self.take(&Entry::new(Arc::new(recorded)));
+            self.take(&Entry::new(recorded));
         }
         self.cursor = Cursor::after(batch.position);
         self.history = Some(history);

@@ -1,5 +1,7 @@
 //! An event with its commit, as a read model folds it.
 
+use std::sync::Arc;
+
 use capstan_contract::DomainEvent;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_envelope::{Applied, CodecError, CommitId, Recorded};
@@ -9,14 +11,15 @@ use chrono::{DateTime, Utc};
 #[derive(Debug)]
 pub(crate) struct Decoded {
     /// The commit as the log returned it.
-    pub(crate) recorded: Recorded,
+    pub(crate) recorded: Arc<Recorded>,
     /// Its events, or the error of the first that cannot be decoded.
     pub(crate) events: Result<Vec<DomainEvent>, CodecError>,
 }
 
 impl Decoded {
     /// Decodes a commit.
-    pub(crate) fn new(recorded: Recorded) -> Self {
+    pub(crate) fn new(recorded: impl Into<Arc<Recorded>>) -> Self {
+        let recorded = recorded.into();
         let events = capstan_contract::decode_commit(&recorded.commit);
         Self { recorded, events }
     }

@@ -3,6 +3,8 @@
 //! A consumer may deliver the beginning of an atomic batch before its end. For a decision over several streams that
 //! must not show, so its members are held back until the last one has come.
 
+use std::sync::Arc;
+
 use capstan_envelope::{Position, Recorded};
 
 use crate::TailBatch;
@@ -11,7 +13,7 @@ use crate::TailBatch;
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     ready: TailBatch,
-    held: Vec<Recorded>,
+    held: Vec<Arc<Recorded>>,
     /// True when there is something to tell, be it only progress.
     has_news: bool,
 }
@@ -25,7 +27,7 @@ impl Assembly {
     /// Takes the next commit; `is_open` when more of the same decision follow.
     pub(crate) fn take(&mut self, recorded: Recorded, is_open: bool, caught_up: bool) {
         let position = recorded.position;
-        self.held.push(recorded);
+        self.held.push(Arc::new(recorded));
         if !is_open {
             self.ready.commits.append(&mut self.held);
             self.ready.position = position;

@@ -1,13 +1,15 @@
 //! The suite that every adapter of the log passes.
 //!
-//! Each function is one behaviour. `on_every_log!` turns each of them into one test per adapter: in memory, on a
-//! server that flushes at intervals, on a server that flushes always (which shares flushes by group commit).
+//! Each function is one behaviour. `on_every_log!` turns each of them into one test per adapter: in memory, with a
+//! shared tail in front of it and of a server, on a server that flushes at intervals, on a server that flushes always (which shares flushes by group commit).
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use capstan_envelope::{Commit, CommitHash, Position};
-use capstan_eventlog::{AppendError, Difference, EventLog, MemoryLog, ReadError, SCAN_AHEAD, Selection};
+use capstan_eventlog::{
+    AppendError, Difference, EventLog, MemoryLog, ReadError, SCAN_AHEAD, Selection, SharedTail,
+};
 
 use crate::server::Server;
 use crate::writer::{Writer, batch, note, notes, read_to};
@@ -19,6 +21,19 @@ macro_rules! on_every_log {
         mod memory {
             $(#[tokio::test] async fn $behaviour() {
                 super::$behaviour(std::sync::Arc::new(super::MemoryLog::new())).await;
+            })*
+        }
+        mod shared_memory {
+            $(#[tokio::test] async fn $behaviour() {
+                let log = std::sync::Arc::new(super::MemoryLog::new());
+                super::$behaviour(std::sync::Arc::new(super::SharedTail::new(log))).await;
+            })*
+        }
+        mod shared_jetstream {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $behaviour() {
+                let server = super::Server::start("100ms").await;
+                let log = std::sync::Arc::new(server.log().await);
+                super::$behaviour(std::sync::Arc::new(super::SharedTail::new(log))).await;
             })*
         }
         mod jetstream_interval {
@@ -302,7 +317,8 @@ pub(crate) async fn a_tail_from_the_start_hands_out_everything(log: Log) {
     }
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
     let all = read_to(&mut tail, 50).await;
-    assert_eq!(all, log.read_stream(&writer.stream, Position::START).await.unwrap());
+    let read = log.read_stream(&writer.stream, Position::START).await.unwrap();
+    assert!(all.iter().map(AsRef::as_ref).eq(&read));
 }
 
 pub(crate) async fn a_tail_from_the_middle_hands_out_the_rest(log: Log) {
@@ -323,7 +339,7 @@ pub(crate) async fn a_tail_of_an_empty_log_is_live_at_once(log: Log) {
     let written = Writer::new("dev/task/1").write(&*log, "a").await;
     let second = batch(&mut tail).await;
     assert_eq!((second.position, second.caught_up), (written.position, true));
-    assert_eq!(second.commits, [written]);
+    assert_eq!(second.commits, [Arc::new(written)]);
 }
 
 pub(crate) async fn a_tail_from_the_end_hands_out_only_what_comes(log: Log) {
@@ -333,7 +349,7 @@ pub(crate) async fn a_tail_from_the_end_hands_out_only_what_comes(log: Log) {
     let first = batch(&mut tail).await;
     assert_eq!((first.commits.len(), first.position, first.caught_up), (0, before.position, true));
     let after = writer.write(&*log, "after").await;
-    assert_eq!(batch(&mut tail).await.commits, [after]);
+    assert_eq!(batch(&mut tail).await.commits, [Arc::new(after)]);
 }
 
 pub(crate) async fn a_tail_continues_from_history_to_live_without_a_seam(log: Log) {
@@ -428,7 +444,7 @@ pub(crate) async fn a_scan_hands_out_what_is_stored_up_to_its_end(log: Log) {
         let mut scanned = Vec::new();
         while let Some(batch) = scan.next().await.unwrap() {
             assert!(!batch.is_empty());
-            scanned.extend(batch.iter().map(|commit| commit.raw().decode().unwrap()));
+            scanned.extend(batch.iter().map(|commit| Arc::new(commit.raw().decode().unwrap())));
         }
         assert!(scan.next().await.unwrap().is_none());
         scanned
@@ -456,7 +472,7 @@ pub(crate) async fn a_scan_hands_out_what_is_stored_up_to_its_end(log: Log) {
     // Some larger than what is asked for at a time.
     let mut large = Vec::new();
     for kilobytes in [300, 1, 1, 900, 200, 100, 700, 1] {
-        large.push(other.write(&*log, &"x".repeat(kilobytes << 10)).await);
+        large.push(Arc::new(other.write(&*log, &"x".repeat(kilobytes << 10)).await));
     }
     for ahead in [0, 1 << 20] {
         assert_eq!(scan(all[1_499].position, large[7].position, ahead).await, large);

@@ -10,6 +10,7 @@ mod proxy;
 mod reading;
 mod replicated;
 mod server;
+mod shared_tail;
 mod streams;
 mod telemetry;
 mod writer;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::server::{Server, api};
 use crate::writer::{PATIENCE, Writer, batch, eventually, note, notes, read_to};
 
-async fn first_error(tail: &mut Tail) -> ReadError {
+pub(crate) async fn first_error(tail: &mut Tail) -> ReadError {
     let look = async {
         loop {
             match tail.next().await {
@@ -23,7 +23,7 @@ async fn first_error(tail: &mut Tail) -> ReadError {
 }
 
 /// The next commits of a tail that may report the log as unavailable meanwhile.
-async fn next_commits(tail: &mut Tail) -> TailBatch {
+pub(crate) async fn next_commits(tail: &mut Tail) -> TailBatch {
     let look = async {
         loop {
             match tail.next().await {
@@ -36,7 +36,7 @@ async fn next_commits(tail: &mut Tail) -> TailBatch {
     tokio::time::timeout(PATIENCE, look).await.expect("commits come in time")
 }
 
-async fn replace_stream(client: &async_nats::Client, changes: &serde_json::Value) {
+pub(crate) async fn replace_stream(client: &async_nats::Client, changes: &serde_json::Value) {
     let info = api(client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await;
     let mut config = info["config"].clone();
     for (key, value) in changes.as_object().unwrap() {

@@ -1,5 +1,7 @@
 //! Writes plausible commits, and waits for what a tail hands out.
 
+use std::borrow::Borrow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_envelope::{
@@ -66,11 +68,11 @@ impl Writer {
 }
 
 /// The text in a commit's first event.
-pub(crate) fn note(recorded: &Recorded) -> String {
-    serde_json::from_str(recorded.commit.events[0].data.get()).unwrap()
+pub(crate) fn note(recorded: &impl Borrow<Recorded>) -> String {
+    serde_json::from_str(recorded.borrow().commit.events[0].data.get()).unwrap()
 }
 
-pub(crate) fn notes(all: &[Recorded]) -> Vec<String> {
+pub(crate) fn notes(all: &[impl Borrow<Recorded>]) -> Vec<String> {
     all.iter().map(note).collect()
 }
 
@@ -81,8 +83,8 @@ pub(crate) async fn batch(tail: &mut Tail) -> TailBatch {
 }
 
 /// Reads until the tail has reached the commit with this number; checks that it never goes back.
-pub(crate) async fn read_to(tail: &mut Tail, sequence: u64) -> Vec<Recorded> {
-    let mut all: Vec<Recorded> = Vec::new();
+pub(crate) async fn read_to(tail: &mut Tail, sequence: u64) -> Vec<Arc<Recorded>> {
+    let mut all: Vec<Arc<Recorded>> = Vec::new();
     let mut reached = Position::START;
     while reached.sequence() < sequence {
         let batch = batch(tail).await;

@@ -288,7 +288,8 @@ impl Story {
     /// Appends the commit that carries each stream forward, as the rows have it at the end of the log.
     pub async fn carry_all(&mut self, read_models: &ReadModels) {
         let mut tail = self.log.tail(Selection::All, Position::START).await.unwrap();
-        let streams = tail.next().await.unwrap().commits.into_iter().map(|recorded| recorded.commit.stream);
+        let streams =
+            tail.next().await.unwrap().commits.into_iter().map(|recorded| recorded.commit.stream.clone());
         for stream in streams.collect::<BTreeSet<_>>() {
             let (head, mut carried) = read_models.carried(&stream).await.unwrap().expect("it has a row");
             let mut keys = KeysSeen::default();

@@ -114,7 +114,7 @@ async fn write(
 }
 
 /// Publishes commits of several streams, those of one version together.
-async fn publish(log: &Arc<dyn EventLog>, mut commits: Vec<Recorded>) -> anyhow::Result<()> {
+async fn publish(log: &Arc<dyn EventLog>, mut commits: Vec<Arc<Recorded>>) -> anyhow::Result<()> {
     commits.sort_by_key(|recorded| recorded.commit.version);
     let mut ends: HashMap<StreamId, (Position, CommitHash)> = HashMap::new();
     for wave in commits.chunk_by(|a, b| a.commit.version == b.commit.version) {
