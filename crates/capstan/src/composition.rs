@@ -19,7 +19,7 @@ use capstan_api::{
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::Snapshots;
 use capstan_engine::{Connect, Engine, EngineClient, EngineConfig, EngineHandle};
-use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog};
+use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, SharedTail};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
 use futures_util::FutureExt as _;
@@ -117,7 +117,7 @@ impl Node {
         };
         let log = JetStreamLog::connect(jetstream.clone()).await.context("open the event log")?;
         let log = Arc::new(log);
-        let any_log: Arc<dyn EventLog> = log.clone();
+        let any_log: Arc<dyn EventLog> = Arc::new(SharedTail::new(log.clone()));
         let read_models = ReadModels::connect(&config.database_url)?;
         read_models::prepare(&read_models, &stopping).await?;
         // Engine requests and bus commands have a separate connection: large reads must not delay them.
