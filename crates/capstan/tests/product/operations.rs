@@ -1,6 +1,7 @@
 //! Operating an installation: its settings, checks, and moving its log.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use capstan_envelope::{CommitHash, Position};
@@ -356,6 +357,24 @@ fn spoilt_exports(exported: &str) -> anyhow::Result<Vec<(&'static str, String, &
         ),
         ("a field of the future", with_line(last_commit, &of_the_future), "a newer one may have written it"),
     ])
+}
+
+#[tokio::test]
+async fn an_import_by_a_user_without_the_permission_names_it() -> anyhow::Result<()> {
+    let nats = ConfiguredNats::start().await?;
+    let nats_url = nats.url("capstan", "word-a");
+    let environment = [("NATS_URL", nats_url.as_str())];
+    let exported = capstan(&["log", "export"], &environment).await?;
+    ensure!(exported.status.success(), "{}", text(&exported.stderr));
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(&file, &exported.stdout)?;
+    let path = file.path().to_string_lossy();
+    let arguments = ["log", "import", &*path];
+    let import = tokio::time::timeout(Duration::from_secs(10), capstan(&arguments, &environment)).await?;
+    let told = text(&import?.stderr);
+    let needed = "the NATS user needs the permission to publish to $JS.API.STREAM.UPDATE.CAPSTAN_EVENTS";
+    ensure!(told.contains(needed), "{told}");
+    Ok(())
 }
 
 #[tokio::test]
