@@ -8,17 +8,25 @@ mod bed;
 mod cold;
 mod cost;
 mod e2e;
+mod fanout;
 mod filler;
 mod http_load;
 mod life;
 mod limits;
+mod nats_load;
 mod open;
 mod rebuild;
 mod report;
+mod stream;
 
+use std::sync::Arc;
+
+use capstan_client::ClientConfig;
+use capstan_worker::{NoopRunner, Worker, WorkerConfig};
 use clap::{Args, Subcommand};
 
 use crate::dev::DurabilityArgument;
+use crate::shutdown;
 use bed::Bed;
 use report::Report;
 
@@ -45,8 +53,11 @@ pub(crate) struct BenchCommand {
 enum What {
     /// Limits of nats-server and Postgres without Capstan.
     Limits,
-    /// Commands accepted over HTTP.
+    /// Commands accepted.
     Accept {
+        /// The way commands take.
+        #[arg(long, value_enum, default_value_t = accept::Via::Http)]
+        via: accept::Via,
         /// Numbers of concurrent clients.
         #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
         clients: Vec<usize>,
@@ -68,6 +79,12 @@ enum What {
         /// Tasks of the burst.
         #[arg(long, default_value_t = 2000)]
         tasks: usize,
+    },
+    /// Followers of one whole workspace while commands are accepted as fast as they can be.
+    Fanout {
+        /// Followers, first over SSE and then over WebSocket.
+        #[arg(long, default_value_t = 100)]
+        followers: usize,
     },
     /// Follow-ups to random finished tasks that are not in memory, as the log grows.
     Cold {
@@ -108,10 +125,29 @@ enum What {
         #[arg(long, default_value_t = 256)]
         memory_mb: u32,
     },
+    /// nats-server alone on a log of very many subjects.
+    Stream {
+        /// Numbers of subjects in the log, growing; each has three commits, some 1.9 KB.
+        #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
+        subjects: Vec<usize>,
+    },
+    /// A worker that does nothing, for a server that runs: other benchmarks start it as a process of its own.
+    Worker {
+        /// URL of the server.
+        #[arg(long)]
+        url: String,
+        /// Attempts executed at the same time.
+        #[arg(long, default_value_t = 256)]
+        slots: usize,
+    },
 }
 
 impl BenchCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
+        if let What::Worker { url, slots } = self.what {
+            let config = WorkerConfig { slots, ..WorkerConfig::new(ClientConfig::new(url)) };
+            return Ok(Worker::new(config, Arc::new(NoopRunner))?.run(shutdown::token()?).await?);
+        }
         let mut report = Report::default();
         if let What::Rebuild { tasks, memory_mb } = self.what {
             for _ in 0..self.rounds {
@@ -133,6 +169,12 @@ impl BenchCommand {
             }
             return report.print(self.json);
         }
+        if let What::Stream { subjects } = &self.what {
+            for _ in 0..self.rounds {
+                report.round(stream::round(self.durability.into(), subjects, self.seconds).await?);
+            }
+            return report.print(self.json);
+        }
         // Tasks of the cost benchmark share a class and must not wait for each other.
         let class_concurrency = if matches!(self.what, What::Cost { .. }) { cost::SLOTS } else { 1 };
         let bed = Bed::start(self.durability.into(), class_concurrency).await?;
@@ -141,7 +183,9 @@ impl BenchCommand {
                 What::Limits => {
                     limits::round(&bed.nats_url(), &bed.database_url(), round, self.seconds).await
                 }
-                What::Accept { clients } => accept::round(&bed, round, clients, self.seconds).await,
+                What::Accept { via, clients } => {
+                    accept::round(&bed, round, *via, clients, self.seconds).await
+                }
                 What::Cost { tasks, message_bytes, prompt_bytes } => {
                     let size = cost::Size {
                         tasks: *tasks,
@@ -153,8 +197,13 @@ impl BenchCommand {
                 What::Life { messages, runs, rows } => {
                     life::round(&bed, life::Size { messages: *messages, runs: *runs, rows: *rows }).await
                 }
+                What::Fanout { followers } => fanout::round(&bed, *followers, self.seconds).await,
                 What::E2e { tasks } => e2e::round(&bed, round, *tasks, self.seconds).await,
-                What::Rebuild { .. } | What::Cold { .. } | What::Open { .. } => break,
+                What::Rebuild { .. }
+                | What::Cold { .. }
+                | What::Open { .. }
+                | What::Stream { .. }
+                | What::Worker { .. } => break,
             };
             report.round(samples?);
             tracing::info!(round, of = self.rounds, "measured");

@@ -1,17 +1,31 @@
-//! Measures the rate and latency of commands over HTTP.
+//! Measures the rate and latency of commands, over HTTP or NATS.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use crate::bench::bed::Bed;
-use crate::bench::http_load;
 use crate::bench::limits::RawLog;
 use crate::bench::report::Sample;
+use crate::bench::{http_load, nats_load};
+
+/// The way commands take to the product.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Via {
+    /// `POST /tasks`.
+    Http,
+    /// Requests on `capstan.rpc.…`.
+    Rpc,
+    /// Durable commands on `capstan.cmd.…`, counted when their outcome is published.
+    Cmd,
+}
 
 /// One round: for each number of clients first the raw limit, then Capstan.
 pub(super) async fn round(
     bed: &Bed,
     number: usize,
+    via: Via,
     clients: &[usize],
     seconds: u64,
 ) -> anyhow::Result<Vec<Sample>> {
@@ -24,15 +38,24 @@ pub(super) async fn round(
             "commits/s",
             &raw.publish(clients, span).await?,
         );
-        let latency = http_load::run(&bed.host(), "/v1/workspaces/dev/tasks", clients, span, 202, |number| {
-            format!(r#"{{"agent_id":"demo","message":"bench {number} {}"}}"#, "x".repeat(400))
-        })
-        .await?;
-        samples.push(
-            Sample::latency(format!("accept, {clients} clients"), "commands/s", &latency).against(&limit),
-        );
+        let (name, latency) = match via {
+            Via::Http => {
+                let path = "/v1/workspaces/dev/tasks";
+                ("accept", http_load::run(&bed.host(), path, clients, span, 202, body).await?)
+            }
+            Via::Rpc => {
+                ("accept by request", nats_load::requests(&bed.nats_url(), clients, span, body).await?)
+            }
+            Via::Cmd => ("accept durably", nats_load::durable(&bed.nats_url(), clients, span, body).await?),
+        };
+        let name = format!("{name}, {clients} clients");
+        samples.push(Sample::latency(name, "commands/s", &latency).against(&limit));
         samples.push(limit);
         bed.settled().await?;
     }
     Ok(samples)
+}
+
+fn body(number: u64) -> String {
+    format!(r#"{{"agent_id":"demo","message":"bench {number} {}"}}"#, "x".repeat(400))
 }

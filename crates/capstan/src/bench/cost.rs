@@ -201,6 +201,16 @@ impl Meter<'_> {
 }
 
 impl Used {
+    /// Processor time of Capstan.
+    pub(super) fn capstan_us(&self) -> f64 {
+        self.capstan_us
+    }
+
+    /// Processor time of the load generator.
+    pub(super) fn client_us(&self) -> f64 {
+        self.client_us
+    }
+
     pub(super) fn since(self, before: &Self) -> Self {
         Self {
             capstan_us: self.capstan_us - before.capstan_us,

@@ -21,16 +21,16 @@ pub(super) struct RawLog {
     client: async_nats::Client,
     context: jetstream::Context,
     name: String,
+    /// Leads the subjects that are written to.
+    lead: String,
     subject: AtomicU64,
 }
 
 impl RawLog {
     /// Creates a fresh stream with the log's settings.
     pub(super) async fn create(nats_url: &str, name: &str) -> anyhow::Result<Self> {
-        let client = async_nats::connect(nats_url).await.context("connect to nats-server")?;
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(Duration::from_secs(30));
-        context
+        let log = Self::open(nats_url, name, name).await?;
+        log.context
             .create_stream(stream::Config {
                 name: name.to_owned(),
                 subjects: vec![format!("{name}.>")],
@@ -42,11 +42,20 @@ impl RawLog {
             })
             .await
             .context("create the stream for the limits")?;
-        Ok(Self { client, context, name: name.to_owned(), subject: AtomicU64::new(0) })
+        Ok(log)
+    }
+
+    /// A stream that exists, to write to new subjects below `lead`.
+    pub(super) async fn open(nats_url: &str, name: &str, lead: &str) -> anyhow::Result<Self> {
+        let client = async_nats::connect(nats_url).await.context("connect to nats-server")?;
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(Duration::from_secs(30));
+        let (name, lead) = (name.to_owned(), lead.to_owned());
+        Ok(Self { client, context, name, lead, subject: AtomicU64::new(0) })
     }
 
     fn fresh_subject(&self) -> String {
-        format!("{}.{}", self.name, self.subject.fetch_add(1, Ordering::Relaxed))
+        format!("{}.{}", self.lead, self.subject.fetch_add(1, Ordering::Relaxed))
     }
 
     /// One publish per commit with an expected version, each client waiting for its acknowledgement.

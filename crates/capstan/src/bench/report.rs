@@ -33,6 +33,11 @@ impl Latency {
         self.elapsed = elapsed;
     }
 
+    /// How long the measurement took.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
     /// The number of measurements.
     pub(super) fn count(&self) -> u64 {
         self.micros.len()
