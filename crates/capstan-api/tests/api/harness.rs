@@ -13,7 +13,7 @@ use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::task::{Command, Task, command};
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{Actor, Position, StreamId, Workspace};
-use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
+use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, SharedTail, Topology};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
 use capstan_testkit::eventually::eventually;
@@ -155,7 +155,7 @@ impl Api {
         projector: Arc<ProjectorHandle>,
         config: ApiConfig,
     ) -> anyhow::Result<Self> {
-        let shared: Arc<dyn EventLog> = log.clone();
+        let shared: Arc<dyn EventLog> = Arc::new(SharedTail::new(log.clone()));
         let live = LiveHub::start(shared.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         let snapshots: Arc<dyn Snapshots> = Arc::new(models.clone());
         let dispatchers = Dispatchers::new(&shared, &snapshots);
