@@ -59,16 +59,19 @@ pub(super) fn call(headers: Option<&HeaderMap>) -> CallContext {
     let given = |name| headers.and_then(|headers| find(headers, name));
     let call = CallContext::new(Actor::Client { name: "nats".into() }, Utc::now());
     let correlation_id = given("capstan-correlation-id").and_then(|text| text.parse().ok());
-    call.correlated(correlation_id).traced(given("traceparent")).preferring(given(PREFER).into_iter())
+    let preferences = headers.into_iter().flat_map(|headers| all(headers, PREFER));
+    call.correlated(correlation_id).traced(given("traceparent")).preferring(preferences)
 }
 
 /// A header by its name in any case: NATS keeps the case.
 pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .iter()
-        .find(|(given, _)| given.to_string().eq_ignore_ascii_case(name))
-        .and_then(|(_, values)| values.first())
-        .map(async_nats::HeaderValue::as_str)
+    all(headers, name).next()
+}
+
+/// All values of a header, by its name in any case.
+fn all<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let named = headers.iter().filter(move |(given, _)| given.to_string().eq_ignore_ascii_case(name));
+    named.flat_map(|(_, values)| values).map(async_nats::HeaderValue::as_str)
 }
 
 /// The fields of a payload, unread.
@@ -141,6 +144,13 @@ mod tests {
             (&*field.name, &*field.text, field.source),
             ("expected_version", "3", Source::Header("If-Match"))
         );
+    }
+
+    #[test]
+    fn preferences_stand_in_any_value_of_their_header() {
+        let mut headers = headers(&[("Prefer", "wait=1")]);
+        headers.append("Prefer", "return=minimal");
+        assert!(call(Some(&headers)).is_minimal);
     }
 
     #[test]
