@@ -35,6 +35,7 @@ pub mod implied;
 pub mod interned;
 pub mod limits;
 pub mod matching;
+pub mod millis;
 pub mod outcome_text;
 pub mod policy;
 pub mod redaction;

@@ -20,7 +20,6 @@ mod config;
 mod effect;
 mod facts;
 mod leases;
-mod millis;
 mod origin;
 mod outcome;
 mod reduced;

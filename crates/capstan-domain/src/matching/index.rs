@@ -21,6 +21,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::{Config, Needs, Pick, Reach, StreamKey, WaitingReason, WorkerOffer};
 use crate::id::RunId;
 use crate::interned::Interned;
+use crate::millis::Millis;
 use crate::slab::Slab;
 use crate::task::{Task, TaskState};
 use levels::{Class, Named, Session, SessionName, Tenant, Turn};
@@ -44,7 +45,7 @@ pub(super) struct Index {
     held_classes: HashMap<Named, WaitingReason>,
     held: HashMap<TaskKey, WaitingReason>,
     tasks: Slab<Tracked>,
-    delayed: BTreeSet<(DateTime<Utc>, u32)>,
+    delayed: BTreeSet<(Millis, u32)>,
     /// The tasks queued ones run after.
     before: HashMap<u32, TaskKey>,
     /// Queued tasks by the task they run after.
@@ -139,13 +140,14 @@ impl Index {
             let old = self.tasks.find(&name).map(|tracked| &tracked.standing);
             let old = old.filter(|old| old.epoch == epoch).and_then(|old| old.queued.as_ref());
             let same = old.filter(|queued| queued.run_no == run.run_no);
-            let due = task.available_at.is_none()
-                || same.is_some_and(|queued| queued.due && queued.available_at == task.available_at);
+            let available_at = task.available_at.map(Millis::since);
+            let due = available_at.is_none()
+                || same.is_some_and(|queued| queued.due && queued.available_at == available_at);
             Queued {
                 run_no: run.run_no,
-                since: task.queued_at.unwrap_or(task.accepted.accepted_at),
+                since: Millis::since(task.queued_at.unwrap_or(task.accepted.accepted_at)),
                 priority: task.priority,
-                available_at: task.available_at,
+                available_at,
                 reserved: same.is_some_and(|queued| queued.reserved),
                 due,
                 held: is_held(),
@@ -336,7 +338,7 @@ impl Index {
 
     /// Moves every delayed task that is due into its session.
     pub(super) fn release_due(&mut self, now: DateTime<Utc>) {
-        while self.delayed.first().is_some_and(|(due, _)| *due <= now) {
+        while self.delayed.first().is_some_and(|(due, _)| due.time() <= now) {
             let Some((_, number)) = self.delayed.pop_first() else { return };
             let Some(tracked) = self.tasks.get_mut(number) else { continue };
             if let Some(queued) = &mut tracked.standing.queued {
@@ -396,7 +398,7 @@ impl Index {
     pub(super) fn next_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // Skipping entries due already: tasks are ordered within one instant, so step over it.
         let after = now.checked_add_signed(Duration::nanoseconds(1))?;
-        self.delayed.range((after, 0)..).next().map(|(due, _)| *due)
+        self.delayed.range((Millis::since(after), 0)..).next().map(|(due, _)| due.time())
     }
 
     pub(super) fn depth(&self) -> Depth {

@@ -63,6 +63,8 @@ pub(super) struct RareFacts {
     pub(super) children: Vec<ChildFacts>,
     /// The events it watches for.
     pub(super) watches: Vec<WatchFacts>,
+    /// Inputs no run has yet, oldest first, while an attempt lives.
+    pub(super) inputs: Vec<InputFacts>,
 }
 
 static NOTHING_RARE: RareFacts = RareFacts {
@@ -75,6 +77,7 @@ static NOTHING_RARE: RareFacts = RareFacts {
     call: None,
     children: Vec::new(),
     watches: Vec::new(),
+    inputs: Vec::new(),
 };
 
 /// An attempt that holds the lease; its number is the task's last lease epoch.
@@ -85,8 +88,6 @@ pub(super) struct LiveFacts {
     pub(super) is_started: bool,
     /// True once the attempt was asked to stop.
     pub(super) is_stopping: bool,
-    /// Inputs no run has yet, oldest first.
-    pub(super) inputs: Box<[InputFacts]>,
 }
 
 /// An input that no run has yet.
@@ -200,24 +201,28 @@ impl RareFacts {
             }),
             children: children(task),
             watches: task.watches.values().map(WatchFacts::from_watch).collect(),
+            inputs: inputs(task),
         }
     }
 }
 
 fn live(task: &Task, origins: &mut Origins) -> Option<Box<LiveFacts>> {
     let live = task.live.as_ref()?;
+    Some(Box::new(LiveFacts {
+        worker_id: origins.worker(live.worker_id),
+        is_started: live.is_started,
+        is_stopping: live.cancel_grace_until.is_some(),
+    }))
+}
+
+fn inputs(task: &Task) -> Vec<InputFacts> {
     let facts = |input: &Input| InputFacts {
         input_id: input.input_id,
         seq: input.seq,
         is_steer: input.queue_mode == QueueMode::Steer,
         is_delivered: input.outcome == InputOutcome::Delivered,
     };
-    Some(Box::new(LiveFacts {
-        worker_id: origins.worker(live.worker_id),
-        is_started: live.is_started,
-        is_stopping: live.cancel_grace_until.is_some(),
-        inputs: task.pending_inputs().map(facts).collect(),
-    }))
+    task.live.as_ref().map_or_else(Vec::new, |_| task.pending_inputs().map(facts).collect())
 }
 
 fn children(task: &Task) -> Vec<ChildFacts> {

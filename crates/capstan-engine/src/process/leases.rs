@@ -8,6 +8,7 @@ use capstan_contract::command::Renewal;
 use capstan_contract::lease::{RenewAnswer, RenewStatus, WAIT_MS_MAX};
 use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
+use capstan_domain::millis::Millis;
 use capstan_domain::slab::{Keyed, Slab};
 use capstan_domain::span::later;
 use capstan_domain::task::command::{ExpireLease, ReleaseAttempt, ReleaseCause, StartAttempt};
@@ -16,7 +17,6 @@ use chrono::{DateTime, Utc};
 
 use super::effect::CallId;
 use super::facts::{InputFacts, LiveFacts, TaskFacts};
-use super::millis::Millis;
 use super::shared::Shared;
 use crate::protocol::Answer;
 
@@ -342,7 +342,7 @@ impl Lease {
             return LeaseNews { answer, is_urgent: true, seq: self.reported_seq };
         }
         let mut seq = self.reported_seq;
-        for input in live.inputs.iter().filter(|input| self.may_take(input)) {
+        for input in facts.rare().inputs.iter().filter(|input| self.may_take(input)) {
             answer.inputs_pending += 1;
             answer.steer |= input.is_steer;
             seq = seq.max(input.seq);

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use capstan_domain::matching::StreamKey;
+use capstan_domain::millis::Millis;
 use capstan_domain::slab::{Keyed, Slab};
 use capstan_domain::task::Command;
 use capstan_domain::task::State;
@@ -14,7 +15,6 @@ use chrono::{DateTime, Utc};
 
 use super::effect::{CallId, Order, Revision};
 use super::facts::TaskFacts;
-use super::millis::Millis;
 use super::origin::{Origins, TaskName};
 use super::outcome::{Loaded, Settled};
 use super::work::Work;

@@ -32,7 +32,7 @@ impl Index {
         let held = self.held.get(&tracked.key);
         let mut reasons: Vec<_> = held.cloned().into_iter().collect();
         if let Some(until) = queued.available_at.filter(|_| !queued.due) {
-            reasons.push(WaitingReason::RetryDelay { until });
+            reasons.push(WaitingReason::RetryDelay { until: until.time() });
         }
         // The tasks that hold its session and wait in it first; of its own session that can only be the task itself.
         let (holder, first) = match tracked.session {

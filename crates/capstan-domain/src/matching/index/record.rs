@@ -6,6 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::super::{Config, Needs};
 use crate::id::TaskId;
+use crate::millis::Millis;
 use crate::slab::Keyed;
 use crate::task::event::Priority;
 
@@ -55,9 +56,9 @@ pub(super) struct Queued {
     /// The number of the run, from which its id follows.
     pub(super) run_no: u32,
     /// The instant it was queued.
-    pub(super) since: DateTime<Utc>,
+    pub(super) since: Millis,
     pub(super) priority: Priority,
-    pub(super) available_at: Option<DateTime<Utc>>,
+    pub(super) available_at: Option<Millis>,
     pub(super) reserved: bool,
     /// True once it is due.
     pub(super) due: bool,
@@ -85,7 +86,8 @@ impl Tracked {
     /// Its place in the order of its workspace, while it waits.
     pub(super) fn rank(&self, config: Config) -> Option<Rank> {
         let Queued { since, priority, .. } = self.queued()?;
-        Some((aged(config, *since, *priority), *since, self.key.task_id))
+        let since = since.time();
+        Some((aged(config, since, *priority), since, self.key.task_id))
     }
 }
 
@@ -108,6 +110,6 @@ mod tests {
 
     #[test]
     fn a_task_in_the_index_is_small() {
-        assert!(size_of::<Option<Tracked>>() <= 80, "{} bytes", size_of::<Option<Tracked>>());
+        assert!(size_of::<Option<Tracked>>() <= 72, "{} bytes", size_of::<Option<Tracked>>());
     }
 }

@@ -7,21 +7,21 @@ use chrono::{DateTime, Utc};
 /// An instant in whole milliseconds: eight bytes, also as an option, where a `DateTime` takes twelve. The engine holds some
 /// for each task. It is never earlier than the time it was made of, so that no timer fires too soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Millis(NonZeroI64);
+pub struct Millis(NonZeroI64);
 
 /// Stands for the epoch too, whose count is 0.
 const FIRST: NonZeroI64 = NonZeroI64::new(1).expect("one is not zero");
 
 impl Millis {
     /// The first whole millisecond at or after a time.
-    pub(super) fn since(time: DateTime<Utc>) -> Self {
+    pub fn since(time: DateTime<Utc>) -> Self {
         let is_whole = time.timestamp_subsec_nanos().is_multiple_of(1_000_000);
         let millis = time.timestamp_millis().saturating_add(i64::from(!is_whole));
         Self(NonZeroI64::new(millis).unwrap_or(FIRST))
     }
 
     /// The same as a time.
-    pub(super) fn time(self) -> DateTime<Utc> {
+    pub fn time(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0.get()).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }
