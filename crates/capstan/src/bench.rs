@@ -127,9 +127,12 @@ enum What {
     },
     /// nats-server alone on a log of very many subjects.
     Stream {
-        /// Numbers of subjects in the log, growing; each has three commits, some 1.9 KB.
+        /// Numbers of subjects in the log, growing.
         #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
         subjects: Vec<usize>,
+        /// Commits of each subject; of three a task that does nothing consists.
+        #[arg(long, default_value_t = 3)]
+        commits: usize,
     },
     /// A worker that does nothing, for a server that runs: other benchmarks start it as a process of its own.
     Worker {
@@ -169,9 +172,10 @@ impl BenchCommand {
             }
             return report.print(self.json);
         }
-        if let What::Stream { subjects } = &self.what {
+        if let What::Stream { subjects, commits } = self.what {
+            let size = stream::Size { subjects, commits };
             for _ in 0..self.rounds {
-                report.round(stream::round(self.durability.into(), subjects, self.seconds).await?);
+                report.round(stream::round(self.durability.into(), &size, self.seconds).await?);
             }
             return report.print(self.json);
         }

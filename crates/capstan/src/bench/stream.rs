@@ -1,10 +1,10 @@
 //! nats-server alone on one log of very many subjects: disk, memory, restarts, publishing, consumers and reads.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use async_nats::HeaderMap;
 use async_nats::jetstream::{self, consumer};
 use bytes::Bytes;
 use capstan_envelope::{StreamId, Workspace};
@@ -18,11 +18,9 @@ use crate::bench::filler::task_id;
 use crate::bench::limits::RawLog;
 use crate::bench::report::{Latency, Sample};
 
-/// Commits of a task that does nothing: accepted, leased, ended.
-const COMMITS_PER_SUBJECT: usize = 3;
-/// Bytes of each, so that a task takes what it does in `capstan bench cost`.
-const COMMIT_BYTES: usize = 500;
-/// Subjects written together, a batch of one commit each: tasks end soon after they begin.
+/// Bytes of a commit, so that a task with three takes what it does in `capstan bench cost`.
+const COMMIT_BYTES: usize = 540;
+/// Subjects written together: first the first commits of all of them, then the second ones. Tasks end soon after they begin.
 const WINDOW: usize = 1_000;
 /// Most subjects of a measurement, some 60 GB.
 pub(super) const SUBJECTS_MAX: usize = 30_000_000;
@@ -35,14 +33,19 @@ const SCATTER: usize = 2_654_435_761;
 /// Longest time the server may take to answer after a restart.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// The log of a measurement.
+#[derive(Clone, Debug)]
+pub(super) struct Size {
+    /// Numbers of subjects, growing.
+    pub(super) subjects: Vec<usize>,
+    /// Commits of each.
+    pub(super) commits: usize,
+}
+
 /// One round on servers of its own: for each number of subjects the log is filled up to it and measured.
-pub(super) async fn round(
-    durability: Durability,
-    sizes: &[usize],
-    seconds: u64,
-) -> anyhow::Result<Vec<Sample>> {
+pub(super) async fn round(durability: Durability, size: &Size, seconds: u64) -> anyhow::Result<Vec<Sample>> {
     let (folder, servers) = bed::servers(durability).await?;
-    let measured = measure(&servers, folder.path(), sizes, seconds).await;
+    let measured = measure(&servers, folder.path(), size, seconds).await;
     servers.shutdown().await;
     measured
 }
@@ -50,24 +53,24 @@ pub(super) async fn round(
 async fn measure(
     servers: &Servers,
     folder: &std::path::Path,
-    sizes: &[usize],
+    size: &Size,
     seconds: u64,
 ) -> anyhow::Result<Vec<Sample>> {
     // The product creates the stream with its settings; nothing else of it takes part.
     drop(JetStreamLog::connect(JetStreamConfig::new(servers.nats_url())).await?);
     let mut samples = Vec::new();
     let mut written = 0;
-    for &subjects in sizes {
+    for &subjects in &size.subjects {
         ensure!(
             (written + 1..=SUBJECTS_MAX).contains(&subjects),
             "sizes grow, up to {SUBJECTS_MAX} subjects"
         );
         let begun = Instant::now();
-        fill(servers, written, subjects).await.context("fill the log")?;
-        let commits = (subjects - written) * COMMITS_PER_SUBJECT;
+        fill(servers, written..subjects, size.commits).await.context("fill the log")?;
+        let commits = (subjects - written) * size.commits;
         let rate = commits as f64 / begun.elapsed().as_secs_f64();
         tracing::info!(subjects, rate, "filled");
-        samples.push(Sample::rate(format!("{subjects} subjects: filled in batches"), "commits/s", rate));
+        samples.push(Sample::rate(format!("{subjects} subjects: filled by one producer"), "commits/s", rate));
         written = subjects;
         at(servers, folder, subjects, seconds, &mut samples).await?;
     }
@@ -121,49 +124,28 @@ async fn at(
     Ok(())
 }
 
-/// Writes the subjects with these numbers, in windows: the first commits of all of a window, then the second ones.
-async fn fill(servers: &Servers, from: usize, to: usize) -> anyhow::Result<()> {
+/// Writes the subjects with these numbers, a window after another. Only the last commit of a window is acknowledged: a
+/// stream takes the messages of one connection in their order.
+async fn fill(servers: &Servers, numbers: Range<usize>, commits: usize) -> anyhow::Result<()> {
+    let context = context(servers).await?;
     let client = async_nats::connect(servers.nats_url()).await?;
+    let before = context.get_stream(events_stream()?).await?.cached_info().state.messages;
     let payload = Bytes::from(vec![b'x'; COMMIT_BYTES]);
-    let mut batches = 0_usize;
-    for first in (from..to).step_by(WINDOW) {
-        let window = first..to.min(first + WINDOW);
+    let publisher = jetstream::new(client.clone());
+    for first in numbers.clone().step_by(WINDOW) {
+        let window = first..numbers.end.min(first + WINDOW);
         let subjects: Vec<String> = window.map(subject).collect::<anyhow::Result<_>>()?;
-        let mut expected = vec![0; subjects.len()];
-        for _ in 0..COMMITS_PER_SUBJECT {
-            batches += 1;
-            let last = publish_batch(&client, batches, &subjects, &expected, &payload).await?;
-            let begin = last + 1 - subjects.len() as u64;
-            expected = (begin..=last).collect();
+        let (last_subject, others) = subjects.split_last().context("an empty window")?;
+        for _ in 0..commits {
+            for subject in others {
+                client.publish(subject.clone(), payload.clone()).await?;
+            }
+            publisher.publish(last_subject.clone(), payload.clone()).await?.await?;
         }
     }
+    let stored = context.get_stream(events_stream()?).await?.cached_info().state.messages - before;
+    ensure!(stored == (numbers.len() * commits) as u64, "the server stored {stored} commits only");
     Ok(())
-}
-
-/// Stores a commit for each subject in one atomic batch and returns the sequence of the last.
-async fn publish_batch(
-    client: &async_nats::Client,
-    number: usize,
-    subjects: &[String],
-    expected: &[u64],
-    payload: &Bytes,
-) -> anyhow::Result<u64> {
-    let id = format!("fill-{number}");
-    for (place, (subject, expected)) in (1..).zip(subjects.iter().zip(expected)) {
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Batch-Id", id.as_str());
-        headers.insert("Nats-Batch-Sequence", place.to_string());
-        headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
-        if place < subjects.len() {
-            client.publish_with_headers(subject.clone(), headers, payload.clone()).await?;
-            continue;
-        }
-        headers.insert("Nats-Batch-Commit", "1");
-        let answer = client.request_with_headers(subject.clone(), headers, payload.clone()).await?;
-        let answer: serde_json::Value = serde_json::from_slice(&answer.payload)?;
-        return answer["seq"].as_u64().with_context(|| format!("the batch was refused: {answer}"));
-    }
-    anyhow::bail!("a batch without commits")
 }
 
 /// Creates a consumer as readers of the product do and reads one commit; the time of each in ms.
