@@ -11,6 +11,7 @@ pub(crate) mod group_commit;
 pub(crate) mod inspection;
 pub(crate) mod scan;
 pub(crate) mod server;
+mod size;
 pub(crate) mod streams;
 pub(crate) mod tail;
 
@@ -26,6 +27,7 @@ use self::cursor::{Cursor, Followed, unavailable};
 use self::get::{Gets, Stored};
 use self::scan::JetStreamScan;
 use self::server::{ServerError, ServerVersion};
+use self::size::Size;
 use self::streams::StreamError;
 use crate::{
     AppendError, Appended, Archived, Difference, EventLog, FingerprintKey, InvalidPrefix, LogIdentity,
@@ -67,6 +69,7 @@ pub struct JetStreamLog {
     fingerprint_key: FingerprintKey,
     /// As of the last look at the stream.
     archived: Mutex<Archived>,
+    size: Size,
     appends: Connection,
     reads: Connection,
     gets_connection: Connection,
@@ -111,6 +114,7 @@ impl JetStreamLog {
             identity,
             fingerprint_key,
             archived,
+            size: Size::default(),
             appends,
             reads,
             gets_connection,
@@ -133,6 +137,16 @@ impl JetStreamLog {
     /// Durability of an acknowledgement on this server.
     pub fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// Number of entities with a history, as of the last look at the log.
+    pub fn subjects(&self) -> u64 {
+        self.size.subjects()
+    }
+
+    /// Bytes of the log with what the server adds to each commit, as of the last look at it.
+    pub fn bytes(&self) -> u64 {
+        self.size.bytes()
     }
 
     /// The output of running agents, kept beside the log on the same server.
@@ -178,6 +192,7 @@ impl JetStreamLog {
         let status = streams::status(&self.gets_connection, &self.topology.events_stream()).await;
         let status = status.map_err(unavailable)?;
         *self.known_archive() = status.archived;
+        self.size.observe(&status);
         Ok(status)
     }
 

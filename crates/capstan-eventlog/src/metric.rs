@@ -11,6 +11,10 @@ capstan_envelope::metrics! {
     Histogram GROUP_COMMIT_SIZE = "capstan_log_group_commit_size";
     /// Atomic batches that were refused and whose commits were sent one by one.
     Counter GROUP_COMMITS_REFUSED = "capstan_log_group_commits_refused_total";
+    /// Entities with a history in the log, which nats-server holds in memory by their subjects.
+    Gauge SUBJECTS = "capstan_log_subjects";
+    /// Bytes of the log, with what nats-server adds to each commit.
+    Gauge BYTES = "capstan_log_bytes";
     /// Consumers that were created again after a loss or a doubt.
     Counter CONSUMER_RECREATIONS = "capstan_log_consumer_recreations_total";
     /// Consumers that a reader of the whole log opened for itself, because the shared tail had not what it needed.

@@ -177,7 +177,10 @@ impl Check for JetStreamLog {
 
     async fn look(&self) -> Finding {
         match self.check().await {
-            Ok(head) => Finding::ok().with("position", json!(head)),
+            Ok(head) => Finding::ok()
+                .with("position", json!(head))
+                .with("subjects", self.subjects())
+                .with("bytes", self.bytes()),
             Err(ReadError::Diverged { .. }) => {
                 Finding::failed("STORE_DIVERGED: the log is not the one it was")
             }

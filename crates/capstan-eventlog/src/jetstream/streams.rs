@@ -95,6 +95,8 @@ pub(crate) struct StreamStatus {
     pub(crate) last: u64,
     /// Bytes of its messages, with what the server adds to each.
     pub(crate) bytes: u64,
+    /// Number of its subjects.
+    pub(crate) subjects: u64,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +111,9 @@ struct StreamState {
     first_seq: u64,
     last_seq: u64,
     bytes: u64,
+    /// The server leaves it out of an empty stream.
+    #[serde(default)]
+    num_subjects: u64,
 }
 
 impl From<StreamInfo> for StreamStatus {
@@ -124,6 +129,7 @@ impl From<StreamInfo> for StreamStatus {
             archived,
             last: info.state.last_seq,
             bytes: info.state.bytes,
+            subjects: info.state.num_subjects,
         }
     }
 }
