@@ -68,7 +68,7 @@ impl WorkerCall for SendReports {
             let ask = LeaseAttempts { worker_id, max: lease_max, wait_ms: 0 };
             match ask.execute(Calling { app, caller, call: call.clone(), conditions }).await {
                 Ok(leased) => {
-                    answer.leased = serde_json::from_slice(&leased.json).map_err(Problem::internal)?
+                    answer.leased = serde_json::from_slice(&leased.json).map_err(Problem::internal)?;
                 }
                 Err(problem) => answer.lease_problem = Some(sender.refusal(&problem)),
             }
