@@ -62,6 +62,9 @@ macro_rules! choice {
         pub enum $name { $($(#[$variant_meta])* #[serde(rename = $word)] $variant,)* }
 
         impl $name {
+            /// Every choice, in the order of their declaration.
+            pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant,)*];
+
             /// The word on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }

@@ -26,18 +26,6 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Every state, in the order they are displayed.
-    pub const ALL: [Self; 8] = [
-        Self::Queued,
-        Self::Running,
-        Self::Waiting,
-        Self::Sleeping,
-        Self::Done,
-        Self::Error,
-        Self::Dropped,
-        Self::Cancelled,
-    ];
-
     /// True when nothing more happens without a new command.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Done | Self::Error | Self::Dropped | Self::Cancelled)
