@@ -14,9 +14,10 @@ CREATE TABLE outputs (
     created_at  timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
--- The feed has a partial index: hidden and archived outputs cost its readers nothing.
-CREATE INDEX ON outputs (workspace, created_at, id);
-CREATE INDEX ON outputs (workspace, created_at, id) WHERE NOT hidden AND NOT archived;
+-- A list is the union over `archived` and `hidden`, each read in order: of the workspace, of an agent, a type, a state.
+CREATE INDEX ON outputs (workspace, archived, hidden, created_at, id);
+CREATE INDEX ON outputs (workspace, agent_id, archived, hidden, created_at, id);
+CREATE INDEX ON outputs (workspace, output_type, archived, hidden, created_at, id);
+CREATE INDEX ON outputs (workspace, status, archived, hidden, created_at, id);
 CREATE INDEX ON outputs (task_id);
-CREATE INDEX ON outputs (agent_id, created_at, id);
 ALTER TABLE outputs ADD PRIMARY KEY (id);

@@ -9,29 +9,81 @@ CREATE TABLE tasks (
     unsettled      boolean NOT NULL,
     priority       text NOT NULL,
     label          text,
-    labels         text NOT NULL,
     parent_task_id uuid,
     source_output_id text,
     archived       boolean NOT NULL,
     waiting_reason text,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,
+    -- Hours since 1970 of `updated_at`, which changes too often for an index.
+    updated_hour   bigint NOT NULL,
+    -- The labels of a task whose labels were changed; else they stand beside the acceptance.
+    changed_terms  tsvector,
     -- Last, since it ends with the keys of commands, which change seldom: an update is recorded up to what is equal at the end.
     doc            text NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- Written once, so pages are filled. `reduced` is the part that the engine starts with,
--- unless the whole is short.
+-- unless the whole is short. `terms` are the labels and the workspace of a task that has labels.
 CREATE TABLE acceptances (
     id      uuid NOT NULL,
     doc     text NOT NULL,
-    reduced text
+    reduced text,
+    terms   tsvector
 ) WITH (toast_tuple_target = 8160);
+-- The number of tasks of each agent and state, kept by the triggers below.
+CREATE TABLE task_counts (
+    agent_id  uuid NOT NULL,
+    workspace text NOT NULL,
+    state     text NOT NULL,
+    counted   bigint NOT NULL
+) WITH (fillfactor = 50);
+CREATE VIEW counted_tasks AS
+    SELECT agent_id, workspace, state, count(*) AS counted FROM tasks GROUP BY agent_id, workspace, state;
 -- indexes
--- No index on a column that changes with every event: it would prevent updates in place. `open` changes rarely.
-CREATE INDEX ON tasks (workspace, created_at, id);
-CREATE INDEX ON tasks (workspace, created_at, id) WHERE open;
+-- A list is the union over states and `archived`, each read in order: of the workspace, of an agent.
+CREATE INDEX ON tasks (workspace, state, archived, created_at, id);
+CREATE INDEX ON tasks (workspace, agent_id, state, archived, created_at, id);
+-- Changed in a span of time. Equal keys share an entry.
+CREATE INDEX ON tasks (workspace, updated_hour);
+-- Lists by what few tasks have, with those only.
+CREATE INDEX ON tasks (workspace, priority, archived, created_at, id) WHERE priority <> 'normal';
+CREATE INDEX ON tasks (workspace, label, archived, created_at, id) WHERE label IS NOT NULL;
+CREATE INDEX ON tasks (parent_task_id, created_at, id) WHERE parent_task_id IS NOT NULL;
+CREATE INDEX ON tasks (workspace, source_output_id, archived, created_at, id) WHERE source_output_id IS NOT NULL;
+CREATE INDEX ON tasks (workspace, waiting_reason, archived, created_at, id) WHERE waiting_reason IS NOT NULL;
+-- The start of an engine, and of an archiver.
+CREATE INDEX ON tasks (id) WHERE open;
 CREATE INDEX ON tasks (id) WHERE unsettled;
-CREATE INDEX ON tasks (agent_id, created_at, id);
-CREATE INDEX ON tasks (parent_task_id) WHERE parent_task_id IS NOT NULL;
+-- Labels.
+CREATE INDEX ON acceptances USING gin (terms) WITH (gin_pending_list_limit = 1024) WHERE terms IS NOT NULL;
+CREATE INDEX ON tasks USING gin (changed_terms) WHERE changed_terms IS NOT NULL;
 ALTER TABLE tasks ADD PRIMARY KEY (id);
 ALTER TABLE acceptances ADD PRIMARY KEY (id);
+-- sums
+ALTER TABLE task_counts ADD PRIMARY KEY (workspace, agent_id, state);
+INSERT INTO task_counts TABLE counted_tasks;
+-- By statement, not by row: a batch of the projector is one of each kind.
+CREATE FUNCTION count_tasks() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO task_counts AS c
+            SELECT agent_id, workspace, state, count(*) FROM new_rows GROUP BY agent_id, workspace, state
+            ON CONFLICT (workspace, agent_id, state) DO UPDATE SET counted = c.counted + excluded.counted;
+    ELSIF TG_OP = 'UPDATE' THEN
+        INSERT INTO task_counts AS c
+            SELECT agent_id, workspace, state, sum(one) FROM
+                (SELECT agent_id, workspace, state, 1 AS one FROM new_rows
+                 UNION ALL SELECT agent_id, workspace, state, -1 FROM old_rows) changes
+            GROUP BY agent_id, workspace, state HAVING sum(one) <> 0
+            ON CONFLICT (workspace, agent_id, state) DO UPDATE SET counted = c.counted + excluded.counted;
+    ELSE
+        INSERT INTO task_counts AS c
+            SELECT agent_id, workspace, state, -count(*) FROM old_rows GROUP BY agent_id, workspace, state
+            ON CONFLICT (workspace, agent_id, state) DO UPDATE SET counted = c.counted + excluded.counted;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER count_new AFTER INSERT ON tasks REFERENCING NEW TABLE AS new_rows EXECUTE FUNCTION count_tasks();
+CREATE TRIGGER count_changed AFTER UPDATE ON tasks
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows EXECUTE FUNCTION count_tasks();
+CREATE TRIGGER count_removed AFTER DELETE ON tasks REFERENCING OLD TABLE AS old_rows EXECUTE FUNCTION count_tasks();

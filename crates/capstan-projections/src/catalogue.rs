@@ -22,7 +22,7 @@ use capstan_envelope::{Carried, StreamId};
 use serde_json::value::RawValue;
 
 use crate::events::Events;
-use crate::model::{Answer, Model, Named, RowKey};
+use crate::model::{Answer, Model, Named, RowKey, Sum};
 use crate::rows::{ModelRows, Rows, aside_columns, column_names};
 
 /// A read model as the rest of the crate uses it.
@@ -52,6 +52,8 @@ pub struct ReadModel {
     pub(crate) columns: fn() -> Vec<&'static str>,
     /// Name and columns of its second table, see [`crate::model::Aside`].
     pub(crate) aside: fn() -> Option<(&'static str, Vec<&'static str>)>,
+    /// Tables of sums over its rows.
+    pub(crate) sums: &'static [Sum],
     /// The way from a stored row to the object the API returns; `None` where the document is that object.
     pub(crate) answer_from: Option<Answer>,
     /// Makes an empty set of its rows.
@@ -76,6 +78,7 @@ impl ReadModel {
             schema: M::SCHEMA,
             columns: column_names::<M>,
             aside: aside_columns::<M>,
+            sums: M::SUMS,
             answer_from: M::ANSWER_FROM,
             rows: || Box::new(ModelRows::<M>::default()),
         }

@@ -26,10 +26,14 @@ impl ReadModels {
         let model = model(name).ok_or_else(|| DigestError::UnknownModel(name.to_owned()))?;
         let session = self.session().await?;
         let mut hasher = Sha256::new();
-        for (table, columns) in model.tables() {
+        let tables = model.tables().into_iter().map(|(table, columns)| (table, columns, "id::text"));
+        let sums = model.sums.iter().map(|sum| (sum.table, sum.columns.to_vec(), "1"));
+        for (table, columns, order) in tables.chain(sums) {
             let columns = columns.join(", ");
-            let sql =
-                format!("SELECT ROW({columns})::text FROM capstan.{table} ORDER BY id::text COLLATE \"C\"");
+            let sql = format!(
+                "SELECT r FROM (SELECT ROW({columns})::text AS r, {order}::text AS o FROM capstan.{table}) t \
+                 ORDER BY o COLLATE \"C\", r COLLATE \"C\""
+            );
             let no_parameters: [&str; 0] = [];
             let mut rows = pin!(session.client().query_raw(sql.as_str(), no_parameters).await?);
             while let Some(row) = rows.try_next().await? {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tokio_postgres::{Client, Error};
 
 use crate::catalogue::{MODELS, ReadModel, model};
+use crate::model::Sum;
 
 /// The Postgres schema that holds the table of each model, by model.
 pub(crate) type Schemas = HashMap<String, String>;
@@ -85,7 +86,7 @@ pub(crate) async fn create_tables(
     models: &[&ReadModel],
 ) -> Result<(), GenerationError> {
     for model in models {
-        let (table, _) = statements(model);
+        let (table, _, _) = statements(model);
         client.batch_execute(&format!("SET search_path TO {place}; {table}; RESET search_path")).await?;
     }
     Ok(())
@@ -100,12 +101,12 @@ pub(crate) struct TableIndexes {
     pub(crate) last: String,
 }
 
-/// Columns of documents: no condition reads them, and their statistics cost more than those of all others.
-const DOCUMENTS: [&str; 2] = ["doc", "reduced"];
+/// Columns of documents and terms: their statistics cost more than those of all others, and decide nothing.
+const DOCUMENTS: [&str; 4] = ["doc", "reduced", "terms", "changed_terms"];
 
 /// The statements that complete the tables of a model.
 pub(crate) fn indexes(model: &ReadModel) -> Vec<TableIndexes> {
-    let (_, sql) = statements(model);
+    let (_, sql, sums) = statements(model);
     let code = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
     let code: String = code.collect::<Vec<_>>().join(" ");
     let all: Vec<&str> = code.split(';').map(str::trim).collect();
@@ -120,7 +121,10 @@ pub(crate) fn indexes(model: &ReadModel) -> Vec<TableIndexes> {
         let key = of("ALTER TABLE").map(|key| format!("ALTER TABLE {table} {key}"));
         let columns: Vec<_> = columns.into_iter().filter(|column| !DOCUMENTS.contains(column)).collect();
         let analyze = format!("ANALYZE {table} ({})", columns.join(", "));
-        let last = key.chain([analyze]).collect::<Vec<_>>().join("; ");
+        // Sums are made of the rows, and kept by triggers from then on.
+        let sums = Some(sums.trim().trim_end_matches(';').to_owned());
+        let sums = sums.filter(|sums| table == model.name && !sums.is_empty());
+        let last = key.chain([analyze]).chain(sums).collect::<Vec<_>>().join("; ");
         TableIndexes { first: first.collect(), last }
     };
     model.tables().into_iter().map(completed).collect()
@@ -164,6 +168,15 @@ pub(crate) async fn activate(
                 ))
                 .await?;
         }
+        for Sum { table, columns, .. } in model.sums {
+            let columns = columns.join(", ");
+            client
+                .batch_execute(&format!(
+                    "DROP VIEW IF EXISTS capstan.{table}; \
+                     CREATE VIEW capstan.{table} AS SELECT {columns} FROM {place}.{table} WHERE counted <> 0"
+                ))
+                .await?;
+        }
     }
     Ok(())
 }
@@ -184,11 +197,12 @@ pub(crate) async fn drop_unused(client: &Client) -> Result<(), GenerationError> 
     Ok(())
 }
 
-/// The statement that creates the table, and those that create its keys and indexes.
-fn statements(model: &ReadModel) -> (&'static str, &'static str) {
+/// The statements that create the tables, those that create their keys and indexes, and those that make the sums.
+fn statements(model: &ReadModel) -> (&'static str, &'static str, &'static str) {
     let sql = model.schema;
-    sql.split_once("-- indexes\n")
-        .map_or((sql, ""), |(table, indexes)| (table.trim().trim_end_matches(';'), indexes))
+    let (tables, rest) = sql.split_once("-- indexes\n").unwrap_or((sql, ""));
+    let (indexes, sums) = rest.split_once("-- sums\n").unwrap_or((rest, ""));
+    (tables.trim().trim_end_matches(';'), indexes, sums)
 }
 
 #[cfg(test)]
@@ -198,7 +212,7 @@ mod tests {
     #[test]
     fn every_statement_behind_the_tables_is_run_and_each_table_has_a_key() {
         for model in MODELS {
-            let (_, sql) = statements(model);
+            let (_, sql, _) = statements(model);
             let completed = indexes(model);
             let keys = completed.iter().filter(|table| table.last.contains("ADD PRIMARY KEY (id)")).count();
             assert_eq!(keys, completed.len(), "{sql}");

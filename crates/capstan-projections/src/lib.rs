@@ -28,7 +28,6 @@ mod fact;
 mod fold;
 mod generation;
 mod inspection;
-mod labels;
 mod metric;
 mod migrate;
 mod model;
@@ -47,6 +46,7 @@ mod snapshots;
 mod status;
 mod store_error;
 mod table;
+mod terms;
 mod verify;
 
 pub use catalogue::blockers::OpenBlocker;

@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use capstan_contract::schema::NamedSchema;
 use capstan_envelope::{Carried, Recorded, StreamId};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -102,6 +103,22 @@ pub(crate) struct Aside<R: 'static> {
     pub(crate) columns: &'static [Column<R>],
 }
 
+/// A table of sums over the rows of a model, which triggers of its table keep; see the part `-- sums` of its schema.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sum {
+    /// Name of the table; a row with `counted` 0 counts as absent.
+    pub(crate) table: &'static str,
+    /// The view that makes the same of the rows.
+    pub(crate) of_rows: &'static str,
+    /// Columns of both.
+    pub(crate) columns: &'static [&'static str],
+}
+
+/// Hours since 1970.
+pub(crate) fn hour(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(3_600)
+}
+
 /// The object the API returns, where that is more than the stored document.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
@@ -130,6 +147,8 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
     const ANSWER_FROM: Option<Answer> = None;
     /// The table with the part of the rows that never changes.
     const ASIDE: Option<Aside<Self>> = None;
+    /// The sums that are kept of its rows.
+    const SUMS: &'static [Sum] = &[];
     /// True when the first commit of a stream has no rows yet, so the table is not read for it.
     const STARTS_EMPTY: bool = true;
     /// True when every commit has rows of its own, so the table is never read for them.

@@ -12,6 +12,8 @@ pub(crate) mod input;
 pub(crate) mod open_reference;
 pub(crate) mod output;
 pub(crate) mod output_rows;
+#[cfg(test)]
+mod plans;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod select;

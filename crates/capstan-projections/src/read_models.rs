@@ -109,6 +109,17 @@ impl ReadModels {
         client.query(&statement, parameters).await.map_err(QueryError::from_statement)
     }
 
+    /// The same, planned for these parameters and not kept.
+    pub(crate) async fn rows_by_value(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, QueryError> {
+        let client = self.client().await?;
+        let statement = client.prepare(sql).await.map_err(QueryError::unavailable)?;
+        client.query(&statement, parameters).await.map_err(QueryError::from_statement)
+    }
+
     pub(crate) async fn session(&self) -> Result<Session, tokio_postgres::Error> {
         Session::open(&self.inner.config).await
     }

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::catalogue::spending::AGENT_PREFIX;
 use crate::catalogue::{MODELS, ReadModel};
 use crate::checkpoint;
+use crate::model::Sum;
 use crate::read_models::ReadModels;
 use crate::replay::bucket::{Oversized, fold_buckets};
 use crate::replay::config::ReplayConfig;
@@ -96,13 +97,16 @@ pub async fn verify(
     drop(rows);
     let stored = Digests::new(config, folded.parts, &meter);
     let mut report = VerifyReport { position, rows: 0, differences: Vec::new() };
+    let mut sums = Vec::new();
     for model in MODELS {
         report.rows += take_stored(&session, model, &stored).await?;
+        sums.extend(differing_sums(&session, model).await?);
     }
     session.client().batch_execute("COMMIT").await?;
     let config = config.clone();
     let compared = tokio::task::spawn_blocking(move || compare(&folded, &stored, &config, is_thinned)).await;
     report.differences = compared.map_err(ReplayError::from)??;
+    report.differences.extend(sums);
     Ok(report)
 }
 
@@ -168,6 +172,29 @@ async fn take_stored(session: &Session, model: &ReadModel, stored: &Digests) -> 
         count += digests.len() as u64;
         stored.put(number, &digests)?;
     }
+}
+
+/// The sums of a model that differ from its rows, by their values.
+async fn differing_sums(
+    session: &Session,
+    model: &ReadModel,
+) -> Result<Option<ModelDifference>, tokio_postgres::Error> {
+    let mut ids = Vec::new();
+    for Sum { table, of_rows, columns } in model.sums {
+        let sql = "SELECT schema FROM capstan.model WHERE name = $1";
+        let schema: String = session.client().query_one(sql, &[&model.name]).await?.get(0);
+        let columns = columns.join(", ");
+        let [kept, made] = [format!("capstan.{table}"), format!("{schema}.{of_rows}")]
+            .map(|table| format!("SELECT {columns} FROM {table}"));
+        let sql = format!(
+            "SELECT '{table} ' || ROW({columns})::text FROM \
+             (({kept} EXCEPT {made}) UNION ALL ({made} EXCEPT {kept})) d"
+        );
+        ids.extend(session.client().query(&sql, &[]).await?.iter().map(|row| row.get::<_, String>(0)));
+    }
+    let count = ids.len();
+    ids.truncate(IDS_MAX);
+    Ok((count > 0).then(|| ModelDifference { model: model.name.to_owned(), count, ids }))
 }
 
 /// True for a row whose commits may be archived: a part of a task that the log no longer has, or a sum over the tasks of a day. The

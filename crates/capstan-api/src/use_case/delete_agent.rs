@@ -7,7 +7,6 @@ use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::task::command::CancelTask;
 use capstan_domain::{Requested, channel, task};
 use capstan_envelope::{CommitId, Workspace};
-use capstan_projections::OpenTasksOf;
 
 use super::execute::Execute;
 use super::{agent, streams, wait};
@@ -69,9 +68,7 @@ impl Deletion<'_> {
     async fn open_tasks(&self) -> Result<u64, Problem> {
         wait::for_head(self.app).await?;
         let models = self.app.reads.models();
-        Ok(models
-            .count(self.workspace.as_str(), &OpenTasksOf { agent_id: Some(self.agent_id) }, u64::MAX)
-            .await?)
+        Ok(models.count_open_tasks(self.workspace.as_str(), Some(self.agent_id)).await?)
     }
 
     /// Cancels the agent's tasks until none is open.

@@ -4,7 +4,7 @@
 
 use capstan_domain::id::TaskId;
 use capstan_envelope::Workspace;
-use capstan_projections::{AgentFilter, OpenTasksOf, ScheduleFilter};
+use capstan_projections::{AgentFilter, ScheduleFilter};
 
 use super::{streams, wait};
 use crate::App;
@@ -24,8 +24,7 @@ pub(super) async fn admit_task(
         return Ok(());
     }
     wait::for_head(app).await?;
-    let open =
-        app.reads.models().count(workspace.as_str(), &OpenTasksOf { agent_id: None }, max.into()).await?;
+    let open = app.reads.models().count_open_tasks(workspace.as_str(), None).await?;
     admit(open, max, "open tasks")
 }
 

@@ -69,7 +69,7 @@ task_events! {
 }
 
 impl Model for OutputRow {
-    const VERSION: i32 = 4;
+    const VERSION: i32 = 5;
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),

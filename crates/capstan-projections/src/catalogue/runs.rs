@@ -17,7 +17,7 @@ use crate::catalogue::tasks::read_acceptance;
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
-use crate::model::{Answer, Model, Stored};
+use crate::model::{Answer, Model, Stored, Sum, hour};
 use crate::redaction::shown;
 
 /// Attempts of a run that reads show: the newest. The document is written with each commit of the run.
@@ -207,7 +207,7 @@ task_events! {
 }
 
 impl Model for RunRow {
-    const VERSION: i32 = 7;
+    const VERSION: i32 = 8;
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(row.task_id.map(|id| id.0))),
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(row.agent_id.map(|id| id.0))),
@@ -217,7 +217,13 @@ impl Model for RunRow {
         Column::changing("cost_usd", CellType::Float, |row| Cell::Float(Some(row.usage.cost_usd))),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
         Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.updated_at))),
+        Column::changing("updated_hour", CellType::BigInt, |row| Cell::BigInt(Some(hour(row.updated_at)))),
     ];
+    const SUMS: &'static [Sum] = &[Sum {
+        table: "run_counts",
+        of_rows: "counted_runs",
+        columns: &["agent_id", "workspace", "counted", "ok", "ok_ms", "cost_usd"],
+    }];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<RunObject>("run"));
     const ANSWER_FROM: Option<Answer> = Some(Answer {
         task_id: "task_id",

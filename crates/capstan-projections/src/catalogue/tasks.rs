@@ -26,8 +26,8 @@ use self::object::waiting_reason;
 use self::shown::Shown;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::labels;
-use crate::model::{Answer, Aside, Model, Stored};
+use crate::model::{Answer, Aside, Model, Stored, Sum, hour};
+use crate::terms;
 
 /// The table with the acceptances of tasks.
 pub(crate) const ACCEPTANCES: &str = "acceptances";
@@ -117,6 +117,14 @@ fn reduced_json(accepted: &TaskAccepted) -> Option<String> {
 }
 
 impl TaskRow {
+    /// The labels of a task as lexemes, once they were changed; those it was accepted with stand beside the acceptance.
+    fn changed_terms(&self) -> Option<Vec<u8>> {
+        let Task { accepted, progress, .. } = &*self.task;
+        progress.changes.labels.as_ref()?;
+        // Without labels, too, it has changed ones.
+        Some(terms::vector(&accepted.workspace, &accepted.labels).unwrap_or_else(|| vec![0; 4]))
+    }
+
     /// A row as its table holds it.
     pub(crate) fn from_stored(id: Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
         let Read { hash, applied, progress, shown } = serde_json::from_str(stored.doc)?;
@@ -139,7 +147,7 @@ impl TaskRow {
 }
 
 impl Model for TaskRow {
-    const VERSION: i32 = 8;
+    const VERSION: i32 = 9;
     const BOXED: usize = size_of::<Task>() + size_of::<TaskAccepted>();
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task.accepted.agent_id.0))),
@@ -149,9 +157,6 @@ impl Model for TaskRow {
         Column::changing("priority", CellType::Text, |row| Cell::text(row.task.priority.as_str())),
         Column::changing("label", CellType::Text, |row| {
             Cell::text_or_null(row.task.accepted.label.as_deref())
-        }),
-        Column::changing("labels", CellType::Text, |row| {
-            Cell::text(labels::column(&row.task.accepted.labels))
         }),
         Column::fixed("parent_task_id", CellType::Uuid, |row| {
             Cell::Uuid(row.task.accepted.parent_task_id.map(|id| id.0))
@@ -165,6 +170,10 @@ impl Model for TaskRow {
         }),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.task.accepted.accepted_at))),
         Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.shown.updated_at))),
+        Column::changing("updated_hour", CellType::BigInt, |row| {
+            Cell::BigInt(Some(hour(row.shown.updated_at)))
+        }),
+        Column::changing("changed_terms", CellType::Terms, |row| Cell::Terms(row.changed_terms())),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<TaskObject>("task"));
     const ANSWER_FROM: Option<Answer> = Some(Answer {
@@ -174,10 +183,24 @@ impl Model for TaskRow {
     const ASIDE: Option<Aside<Self>> = Some(Aside {
         table: ACCEPTANCES,
         doc: |row| row.new.as_deref().map(stored_json),
-        columns: &[Column::fixed("reduced", CellType::Text, |row| {
-            Cell::Text(row.new.as_deref().and_then(reduced_json).map(Into::into))
-        })],
+        columns: &[
+            Column::fixed("reduced", CellType::Text, |row| {
+                Cell::Text(row.new.as_deref().and_then(reduced_json).map(Into::into))
+            }),
+            Column::fixed("terms", CellType::Terms, |row| {
+                Cell::Terms(
+                    row.new
+                        .as_deref()
+                        .and_then(|accepted| terms::vector(&accepted.workspace, &accepted.labels)),
+                )
+            }),
+        ],
     });
+    const SUMS: &'static [Sum] = &[Sum {
+        table: "task_counts",
+        of_rows: "counted_tasks",
+        columns: &["agent_id", "workspace", "state", "counted"],
+    }];
     const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;

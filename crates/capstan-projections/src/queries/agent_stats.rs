@@ -12,13 +12,12 @@ use crate::checkpoint;
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 
-/// One statement, so that all figures are of one instant. Tasks and runs are each read by an index on the agent.
+/// One statement, so that all figures are of one instant.
 const SQL: &str = "SELECT c.position, t.states, t.counts, r.ok_ms, r.cost_usd, c.hash FROM capstan.checkpoint c, \
-    LATERAL (SELECT array_agg(state) AS states, array_agg(found) AS counts \
-             FROM (SELECT state, count(*) AS found FROM capstan.tasks \
-                   WHERE workspace = $1 AND agent_id = $2 GROUP BY state) by_state) t, \
-    LATERAL (SELECT avg(ok_ms)::float8 AS ok_ms, coalesce(sum(cost_usd), 0) AS cost_usd FROM capstan.runs \
-             WHERE workspace = $1 AND agent_id = $2) r";
+    LATERAL (SELECT array_agg(state) AS states, array_agg(counted) AS counts FROM capstan.task_counts \
+             WHERE workspace = $1 AND agent_id = $2) t, \
+    LATERAL (SELECT (sum(ok_ms) / nullif(sum(ok), 0))::float8 AS ok_ms, coalesce(sum(cost_usd), 0)::float8 AS cost_usd \
+             FROM capstan.run_counts WHERE workspace = $1 AND agent_id = $2) r";
 
 /// Statistics of an agent.
 #[serde_with::skip_serializing_none]

@@ -21,7 +21,9 @@ impl Query for BlockerFilter {
     fn select(&self, workspace: &str) -> Select {
         let mut select = Select::all(TABLE, workspace);
         select.filter_plain("open");
-        select.filter_any("kind", self.kinds.iter().map(|kind| WaitingReason::from(*kind).as_str()));
+        if !self.kinds.is_empty() {
+            select.each_word("kind", self.kinds.iter().map(|kind| WaitingReason::from(*kind).as_str()));
+        }
         select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
         select
     }

@@ -32,13 +32,20 @@ impl Query for OutputFilter {
         if self.task_id.is_none() {
             select = select.newest_first();
         }
-        // As literals, so that the index of the feed can be used.
-        select.filter_flag("archived", self.archived);
-        select.filter_flag("hidden", self.hidden);
+        if self.task_id.is_none() {
+            select.each_flag("archived", self.archived);
+            select.each_flag("hidden", self.hidden);
+            if !self.statuses.is_empty() {
+                select.each_word("status", self.statuses.iter().map(|status| status.as_str()));
+            }
+        } else {
+            select.filter_some("archived = ?", self.archived);
+            select.filter_some("hidden = ?", self.hidden);
+            select.filter_any("status", self.statuses.iter().map(|status| status.as_str()));
+        }
         select.filter_some("task_id = ?", self.task_id.map(|id| id.0));
         select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
         select.filter_some("output_type = ?", self.output_type.as_deref().map(storable));
-        select.filter_any("status", self.statuses.iter().map(|status| status.as_str()));
         select.within("created_at", self.created);
         select
     }

@@ -27,12 +27,24 @@ pub struct RunFilter {
 impl Query for RunFilter {
     fn select(&self, workspace: &str) -> Select {
         let mut select = Select::all("runs", workspace).newest_first();
-        select.filter_any("status", self.statuses.iter().map(|status| status.as_str()));
+        // These have an index in the order of the list.
+        let is_narrow = self.task_id.is_some() || self.session_id.is_some();
+        if !self.statuses.is_empty() {
+            select.each_word("status", self.statuses.iter().map(|status| status.as_str()));
+        } else if !is_narrow {
+            select.each_word("status", RunStatus::ALL.map(RunStatus::as_str));
+        }
         select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
         select.filter_some("task_id = ?", self.task_id.map(|id| id.0));
-        select.filter_some("session_id = ?", self.session_id.as_deref().map(storable));
+        if let Some(session_id) = self.session_id.as_deref().map(storable) {
+            select.filter("hashtextextended(session_id, 0) = hashtextextended(?, 0)", session_id.clone());
+            select.filter("session_id = ?", session_id);
+        }
         select.within("created_at", self.created);
-        select.within("updated_at", self.updated);
+        if is_narrow || self.statuses.len() > 1 {
+            select.plan_by_value();
+        }
+        select.updated_within(self.updated);
         select
     }
 }

@@ -25,6 +25,15 @@ const PAGE_BYTES_MAX: i64 = 8 * 1024 * 1024;
 /// Maximum number of rows counted for the length of a list.
 const COUNT_MAX: u64 = 10_000;
 
+/// The same for terms and times of change.
+const FOUND_MAX: u64 = 1_000;
+
+/// Rows at the beginning of a list that are looked at one by one for terms before the index of terms is.
+const PROBED: i64 = 1_000;
+
+/// Maximum number of combinations that are read one after another.
+const COMBINATIONS_MAX: usize = 64;
+
 /// A question to one read model: an id, or the filter of a list.
 pub trait Query: Send + Sync {
     /// The matching rows of a workspace.
@@ -78,6 +87,15 @@ pub struct Select {
     direction: Direction,
     conditions: String,
     parameters: Vec<Parameter>,
+    /// Alternatives, of which each row fits exactly one: the list is the union of all their combinations. Each combination is
+    /// read in order by one index, where a set of values would have to be read as a whole and sorted.
+    each: Vec<Vec<String>>,
+    /// Conditions with an index that is not in the order of the list, each after ` AND `.
+    rest: String,
+    /// The labels of tasks as a `tsquery`, in an index of their own.
+    terms: String,
+    /// True when the plan depends on the values of the parameters, and is made for them; else it is kept.
+    by_value: bool,
 }
 
 /// Order of a list.
@@ -85,6 +103,23 @@ pub struct Select {
 enum Direction {
     NewestFirst,
     OldestFirst,
+}
+
+impl Direction {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "DESC",
+            Self::OldestFirst => "ASC",
+        }
+    }
+
+    /// Compares a row with one before it.
+    fn after(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "<",
+            Self::OldestFirst => ">",
+        }
+    }
 }
 
 impl Select {
@@ -96,6 +131,10 @@ impl Select {
             direction: Direction::OldestFirst,
             conditions: "workspace = $1".to_owned(),
             parameters: vec![Box::new(workspace.to_owned())],
+            each: Vec::new(),
+            rest: String::new(),
+            terms: String::new(),
+            by_value: false,
         }
     }
 
@@ -133,13 +172,41 @@ impl Select {
         }
     }
 
-    /// Adds a condition on a flag as a literal, so that a partial index can be used.
-    pub(crate) fn filter_flag(&mut self, column: &str, wanted: Option<bool>) {
-        match wanted {
-            Some(true) => self.filter_plain(column),
-            Some(false) => self.filter_plain(&format!("NOT {column}")),
-            None => {}
-        }
+    /// Takes rows for which a flag is as wanted, or both kinds of them.
+    pub(crate) fn each_flag(&mut self, column: &str, wanted: Option<bool>) {
+        let alternatives = [(false, format!("NOT {column}")), (true, column.to_owned())];
+        let alternatives =
+            alternatives.into_iter().filter(|(flag, _)| wanted.is_none_or(|wanted| wanted == *flag));
+        self.each.push(alternatives.map(|(_, condition)| condition).collect());
+    }
+
+    /// Takes rows with each of these words in a column; they are of a closed choice, and stand in the statement.
+    pub(crate) fn each_word(&mut self, column: &str, words: impl IntoIterator<Item = &'static str>) {
+        let mut alternatives: Vec<_> = words.into_iter().map(|word| format!("{column} = '{word}'")).collect();
+        // A row fits one of them, whatever is repeated.
+        alternatives.sort_unstable();
+        alternatives.dedup();
+        self.each.push(alternatives);
+    }
+
+    /// Takes tasks with these labels, a `tsquery`.
+    pub(crate) fn with_terms(&mut self, terms: String) {
+        self.terms = terms;
+    }
+
+    /// Begins conditions with an index that is not in the order of the list; answers where.
+    pub(crate) fn begin_rest(&mut self) -> usize {
+        self.conditions.len()
+    }
+
+    /// Ends them.
+    pub(crate) fn end_rest(&mut self, begin: usize) {
+        self.rest = self.conditions.split_off(begin);
+    }
+
+    /// Lets the plan depend on the values of the conditions.
+    pub(crate) fn plan_by_value(&mut self) {
+        self.by_value = true;
     }
 
     /// Adds a condition without a value.
@@ -165,42 +232,173 @@ impl Select {
         let form = DocForm::of(self.table);
         let sql = format!(
             "SELECT c.position, c.hash, {} FROM capstan.checkpoint c \
-             JOIN (SELECT {} FROM capstan.{} t WHERE {} LIMIT 1) r ON true",
+             JOIN (SELECT u.*{} FROM (SELECT {} FROM capstan.{} t WHERE {} LIMIT 1) u) r ON true",
             form.outer(),
+            form.aside(),
             form.inner(),
             self.table,
             self.conditions
         );
-        let rows = self.run(read_models, &sql).await?;
+        let rows = self.run(read_models, &sql, Plan::Kept).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let Some(doc) = form.object(row)? else { return Ok(None) };
         let version = row.get::<_, i64>("version") as u64;
         Ok(Some(Item { doc, version, position: checkpoint::position(row) }))
     }
 
-    async fn count(&mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
-        self.parameters.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
-        let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM capstan.{} t WHERE {} LIMIT ${}) found",
-            self.table,
-            self.conditions,
-            self.parameters.len()
-        );
-        let rows = self.run(read_models, &sql).await?;
-        self.parameters.pop();
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
+    /// The union over all combinations of alternatives: these columns of their rows, each with this end.
+    fn union(&self, columns: &str, end: &str) -> String {
+        let mut combinations = vec![self.conditions.clone()];
+        let count: usize = self.each.iter().map(Vec::len).product();
+        for alternatives in &self.each {
+            combinations = if count > COMBINATIONS_MAX {
+                combinations.iter().map(|all| format!("{all} AND ({})", alternatives.join(" OR "))).collect()
+            } else {
+                let with = |all: &String| {
+                    alternatives.iter().map(|one| format!("{all} AND {one}")).collect::<Vec<_>>()
+                };
+                combinations.iter().flat_map(with).collect()
+            };
+        }
+        let selects = combinations.iter().map(|conditions| {
+            format!("(SELECT {columns} FROM capstan.{} t WHERE {conditions}{end})", self.table)
+        });
+        selects.collect::<Vec<_>>().join(" UNION ALL ")
     }
 
-    /// The length of the whole list, counted up to [`COUNT_MAX`].
+    /// The tasks with the wanted terms, which are parameter `terms`, by the index of terms. Each task is then found by its key.
+    fn by_terms(&self, columns: &str, terms: usize) -> String {
+        let conditions = self.all_conditions();
+        let found = |hits: &str, is_changed: &str| {
+            // OFFSET keeps Postgres from reading all tasks of the workspace instead.
+            format!(
+                "(SELECT t.* FROM (SELECT id FROM {hits} @@ ${terms}::text::tsquery) h, \
+                 LATERAL (SELECT {columns} FROM capstan.tasks t \
+                          WHERE t.id = h.id AND t.changed_terms {is_changed} AND {conditions} OFFSET 0) t)"
+            )
+        };
+        let accepted = found("capstan.acceptances a WHERE a.terms", "IS NULL");
+        let changed =
+            found("capstan.tasks c WHERE c.changed_terms IS NOT NULL AND c.changed_terms", "IS NOT NULL");
+        format!("{accepted} UNION ALL {changed}")
+    }
+
+    /// All conditions but that on terms.
+    fn all_conditions(&self) -> String {
+        let alternatives =
+            self.each.iter().map(|one| format!(" AND ({})", one.join(" OR "))).collect::<String>();
+        format!("{}{alternatives}{}", self.conditions, self.rest)
+    }
+
+    /// The rows that hold all conditions, by the index that fits best, in any order.
+    fn by_index(&self, columns: &str, terms: usize) -> String {
+        if terms > 0 {
+            return self.by_terms(columns, terms);
+        }
+        format!("SELECT {columns} FROM capstan.{} t WHERE {}", self.table, self.all_conditions())
+    }
+
+    /// Those of them among the first [`PROBED`] rows in the order of the list.
+    fn among_first(&self, columns: &str, terms: usize) -> String {
+        let sorted = self.sorted();
+        let (mut columns, mut rest) = (columns.to_owned(), self.rest.clone());
+        if terms > 0 {
+            columns.push_str(", changed_terms, id AS task");
+            // Writing to a String cannot fail.
+            let _ = write!(
+                rest,
+                " AND coalesce(t.changed_terms @@ ${terms}::text::tsquery, \
+                 (SELECT a.terms @@ ${terms}::text::tsquery FROM capstan.{ACCEPTANCES} a WHERE a.id = t.task))"
+            );
+        }
+        if !self.rest.is_empty() {
+            columns.push_str(", updated_at, updated_hour");
+        }
+        let candidates = self.union(&columns, &format!("{sorted} LIMIT {PROBED}"));
+        format!("SELECT * FROM (SELECT * FROM ({candidates}) u{sorted} LIMIT {PROBED}) t WHERE true{rest}")
+    }
+
+    /// The number of rows that are looked at for that.
+    fn looked(&self) -> String {
+        let first = self.union(&format!("id, {}", self.order), &format!("{} LIMIT {PROBED}", self.sorted()));
+        format!("(SELECT count(*) FROM (SELECT 1 FROM ({first}) u LIMIT {PROBED}) l)")
+    }
+
+    /// The order of the list.
+    fn sorted(&self) -> String {
+        let (order, sorted) = (self.order, self.direction.sql());
+        format!(" ORDER BY {order} {sorted}, id {sorted}")
+    }
+
+    /// Adds the wanted terms to the parameters.
+    fn put_terms(&mut self) -> usize {
+        if self.terms.is_empty() {
+            return 0;
+        }
+        self.parameters.push(Box::new(self.terms.clone()));
+        self.parameters.len()
+    }
+
+    /// The number of rows, counted up to `limit`.
+    async fn count(&mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
+        let before = self.parameters.len();
+        let terms = self.put_terms();
+        self.parameters.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let limit = self.parameters.len();
+        let of = |rows: &str, looked: &str| {
+            format!("SELECT count(*), {looked} FROM (SELECT 1 FROM ({rows}) u LIMIT ${limit}) found")
+        };
+        let unknown = "NULL::bigint";
+        let statements = match self.is_in_order() {
+            true => vec![of(&self.union("1 AS one", ""), unknown)],
+            false => {
+                let columns = format!("id, {}", self.order);
+                vec![
+                    of(&self.among_first(&columns, terms), &self.looked()),
+                    of(&self.by_index("1 AS one", terms), unknown),
+                ]
+            }
+        };
+        let mut found = 0;
+        for (sql, how) in statements.iter().zip(self.plans()) {
+            let rows = self.run(read_models, sql, how).await?;
+            let Some(row) = rows.first() else { break };
+            found = row.get::<_, i64>(0) as u64;
+            if row.get::<_, Option<i64>>(1).is_some_and(|looked| looked < PROBED) {
+                break;
+            }
+        }
+        self.parameters.truncate(before);
+        Ok(found)
+    }
+
+    /// True when an index has the rows in the order of the list.
+    fn is_in_order(&self) -> bool {
+        self.terms.is_empty() && self.rest.is_empty()
+    }
+
+    /// The ids of the first rows, at most `limit`.
+    pub(crate) async fn ids(mut self, read_models: &ReadModels, limit: i64) -> Result<Vec<Uuid>, QueryError> {
+        self.parameters.push(Box::new(limit));
+        let end = format!("{} LIMIT ${}", self.sorted(), self.parameters.len());
+        let rows = self.union(&format!("id, {}", self.order), &end);
+        let sql = format!("SELECT id FROM ({rows}) u{end}");
+        let rows = self.run(read_models, &sql, Plan::Kept).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// The length of the whole list, counted up to [`COUNT_MAX`], or to [`FOUND_MAX`] where rows are not counted in an index.
     async fn total(&mut self, read_models: &ReadModels) -> Result<Total, QueryError> {
-        let found = self.count(read_models, COUNT_MAX + 1).await?;
-        Ok(Total { count: found.min(COUNT_MAX), is_more: found > COUNT_MAX })
+        let most = if self.is_in_order() { COUNT_MAX } else { FOUND_MAX };
+        let found = self.count(read_models, most + 1).await?;
+        Ok(Total { count: found.min(most), is_more: found > most })
     }
 
     /// Identifies the list: table, order and conditions. A cursor is valid for one list only.
     fn list_id(&self) -> u64 {
-        let Self { table, order, direction, conditions, parameters } = self;
-        let text = format!("{table} {order} {direction:?} {conditions} {parameters:?}");
+        let Self { table, order, direction, conditions, parameters, each, rest, terms, by_value: _ } = self;
+        let text =
+            format!("{table} {order} {direction:?} {conditions} {parameters:?} {each:?} {rest} {terms:?}");
         let mut first = [0; 8];
         first.copy_from_slice(&Sha256::digest(text)[..8]);
         u64::from_be_bytes(first)
@@ -218,41 +416,18 @@ impl Select {
         let place = cursor::start(page, list_id)?;
         let total = if page.count { Some(self.total(read_models).await?) } else { None };
         let is_time = self.order != "seq";
-        let (after, sorted) = match self.direction {
-            Direction::NewestFirst => ("<", "DESC"),
-            Direction::OldestFirst => (">", "ASC"),
-        };
-        if let Some(place) = place {
-            let order: Parameter = if is_time { Box::new(place.time()) } else { Box::new(place.order) };
-            self.parameters.push(order);
-            self.parameters.push(Box::new(place.id));
-            let (order, id) = (self.parameters.len() - 1, self.parameters.len());
-            let _ = write!(self.conditions, " AND ({}, id) {after} (${order}, ${id})", self.order);
-        }
-        let order = self.order;
         let form = DocForm::of(self.table);
-        // One row more than the limit: there is a next page.
-        self.parameters.push(Box::new(i64::from(limit) + 1));
-        self.parameters.push(Box::new(bytes_max));
-        // Postgres knows the length of a large document without reading it, so the omitted ones cost nothing.
-        let sql = format!(
-            "SELECT c.position, c.hash, r.id, r.{order}, r.found, {outer} FROM capstan.checkpoint c \
-             LEFT JOIN (SELECT f.*, count(*) OVER () AS found, \
-                               sum({length}) OVER (ORDER BY {order} {sorted}, id {sorted} \
-                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
-                        FROM (SELECT id, {order}, {inner} FROM capstan.{table} t WHERE {conditions} \
-                              ORDER BY {order} {sorted}, id {sorted} LIMIT ${more}) f) r \
-               ON coalesce(r.before, 0) < ${bytes} \
-             ORDER BY r.{order} {sorted}, r.id {sorted}",
-            outer = form.outer(),
-            inner = form.inner(),
-            length = form.length(),
-            table = self.table,
-            conditions = self.conditions,
-            more = self.parameters.len() - 1,
-            bytes = self.parameters.len(),
-        );
-        let rows = self.run(read_models, &sql).await?;
+        let mut rows = Vec::new();
+        for (sql, how) in self.statements(&form, place, limit, bytes_max).iter().zip(self.plans()) {
+            rows = self.run(read_models, sql, how).await?;
+            let is_whole = rows.first().is_some_and(|row| {
+                row.get::<_, Option<i64>>("found").is_some_and(|found| found > limit.into())
+                    || row.get::<_, Option<i64>>("looked").is_some_and(|looked| looked < PROBED)
+            });
+            if is_whole {
+                break;
+            }
+        }
         let position = rows.first().map_or(Position::START, checkpoint::position);
         let mut items = Vec::with_capacity(rows.len().min(limit as usize));
         let mut last = None;
@@ -271,9 +446,97 @@ impl Select {
         Ok(Listing { items, next_cursor, limit, total, position })
     }
 
-    async fn run(&self, read_models: &ReadModels, sql: &str) -> Result<Vec<Row>, QueryError> {
-        read_models.rows(sql, &borrowed(&self.parameters)).await
+    /// The statements of a page after this place: the second one is for the case that the first one does not find the whole page.
+    fn statements(
+        &mut self,
+        form: &DocForm,
+        place: Option<Place>,
+        limit: u32,
+        bytes_max: i64,
+    ) -> Vec<String> {
+        if let Some(place) = place {
+            let after = self.direction.after();
+            let is_time = self.order != "seq";
+            let order: Parameter = if is_time { Box::new(place.time()) } else { Box::new(place.order) };
+            self.parameters.push(order);
+            self.parameters.push(Box::new(place.id));
+            let (order, id) = (self.parameters.len() - 1, self.parameters.len());
+            let _ = write!(self.conditions, " AND ({}, id) {after} (${order}, ${id})", self.order);
+        }
+        let terms = self.put_terms();
+        // One row more than the limit: there is a next page.
+        self.parameters.push(Box::new(i64::from(limit) + 1));
+        self.parameters.push(Box::new(bytes_max));
+        let columns = format!("id, {}, {}", self.order, form.inner());
+        let end = format!("{} LIMIT ${}", self.sorted(), self.parameters.len() - 1);
+        if self.is_in_order() {
+            return vec![self.page_sql(form, &self.union(&columns, &end), "NULL::bigint")];
+        }
+        // What is frequent is found among the first rows; of what is rare an index has few rows.
+        vec![
+            self.page_sql(form, &self.among_first(&columns, terms), &self.looked()),
+            self.page_sql(form, &self.by_index(&columns, terms), "NULL::bigint"),
+        ]
     }
+
+    /// The statement of a page: the first of these rows, with the position. The last two parameters are the number of rows and the
+    /// bytes; `looked` is the number of rows that were looked at.
+    fn page_sql(&self, form: &DocForm, rows: &str, looked: &str) -> String {
+        let (order, sorted) = (self.order, self.direction.sql());
+        let (more, bytes) = (self.parameters.len() - 1, self.parameters.len());
+        // Postgres knows the length of a large document without reading it, so the omitted ones cost nothing.
+        format!(
+            "SELECT c.position, c.hash, r.id, r.{order}, r.found, {outer}, {looked} AS looked FROM capstan.checkpoint c \
+             LEFT JOIN (SELECT f.*, count(*) OVER () AS found, \
+                               sum({length}) OVER (ORDER BY {order} {sorted}, id {sorted} \
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+                        FROM (SELECT u.*{aside} FROM (SELECT * FROM ({rows}) v{in_order} LIMIT ${more}) u) f) r \
+               ON coalesce(r.before, 0) < ${bytes} \
+             ORDER BY r.{order} {sorted}, r.id {sorted}",
+            outer = form.outer(),
+            length = form.length(),
+            aside = form.aside(),
+            in_order = self.sorted(),
+        )
+    }
+
+    /// The plans of the statements of its first page, the last one first.
+    #[cfg(test)]
+    pub(crate) async fn explained(mut self, read_models: &ReadModels) -> Vec<String> {
+        let form = DocForm::of(self.table);
+        let statements = self.statements(&form, None, 50, PAGE_BYTES_MAX);
+        let mut plans = Vec::new();
+        for sql in statements.iter().rev() {
+            let sql = format!("EXPLAIN {sql}");
+            let rows = read_models.rows_by_value(&sql, &borrowed(&self.parameters)).await.unwrap();
+            plans.push(rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n"));
+        }
+        plans
+    }
+
+    /// The plans of the first and of the second statement. The index of the second one depends on how many rows were changed when, but
+    /// for terms, which have one of their own.
+    fn plans(&self) -> [Plan; 2] {
+        let of = |by_value| if by_value { Plan::ForValues } else { Plan::Kept };
+        [of(self.by_value), of(self.by_value || self.terms.is_empty())]
+    }
+
+    async fn run(&self, read_models: &ReadModels, sql: &str, plan: Plan) -> Result<Vec<Row>, QueryError> {
+        let parameters = borrowed(&self.parameters);
+        match plan {
+            Plan::ForValues => read_models.rows_by_value(sql, &parameters).await,
+            Plan::Kept => read_models.rows(sql, &parameters).await,
+        }
+    }
+}
+
+/// The plan of a statement.
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    /// Made once on each connection.
+    Kept,
+    /// Made for the values of the parameters.
+    ForValues,
 }
 
 /// The columns that make an object, and the way from them.
@@ -289,10 +552,14 @@ impl DocForm {
     /// Expressions over the table `t`.
     fn inner(&self) -> String {
         let Some(Answer { task_id, .. }) = self.answer else { return "version, doc".to_owned() };
-        format!(
-            "version, doc, position AS sequence, {task_id} AS doc_task, id AS doc_id, \
-             (SELECT a.doc FROM capstan.{ACCEPTANCES} a WHERE a.id = t.{task_id}) AS aside"
-        )
+        format!("version, doc, position AS sequence, {task_id} AS doc_task, id AS doc_id")
+    }
+
+    /// The document of the task, beside these columns.
+    fn aside(&self) -> String {
+        let is_there = self.answer.is_some();
+        let sql = format!(", (SELECT a.doc FROM capstan.{ACCEPTANCES} a WHERE a.id = u.doc_task) AS aside");
+        if is_there { sql } else { String::new() }
     }
 
     /// The same columns of the subquery `r`.

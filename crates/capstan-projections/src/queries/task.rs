@@ -7,11 +7,11 @@ use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_domain::task::event::Priority;
 
-use crate::labels;
 use crate::queries::QueryError;
 use crate::queries::select::{Query, Select};
 use crate::queries::span::Span;
 use crate::read_models::ReadModels;
+use crate::terms;
 
 const TABLE: &str = "tasks";
 
@@ -54,43 +54,55 @@ pub struct TaskFilter {
 impl Query for TaskFilter {
     fn select(&self, workspace: &str) -> Select {
         let mut select = Select::all(TABLE, workspace).newest_first();
-        if !self.states.is_empty() && self.states.iter().all(|state| !state.is_terminal()) {
-            // Open tasks are few and have an index.
-            select.filter_plain("open");
+        // These have an index in the order of the list.
+        let is_narrow = self.label.is_some()
+            || self.parent_task_id.is_some()
+            || !self.source_output_ids.is_empty()
+            || self.priorities.iter().any(|priority| *priority != Priority::Normal)
+            || !self.waiting_reasons.is_empty();
+        if !self.states.is_empty() {
+            select.each_word("state", self.states.iter().map(|state| state.as_str()));
+        } else if !is_narrow {
+            select.each_word("state", TaskState::ALL.map(TaskState::as_str));
         }
-        select.filter_any("state", self.states.iter().map(|state| state.as_str()));
-        select.filter_any("priority", self.priorities.iter().map(|priority| priority.as_str()));
+        select.each_flag("archived", self.archived);
+        if !self.priorities.is_empty() {
+            select.each_word("priority", self.priorities.iter().map(|priority| priority.as_str()));
+        }
+        if !self.waiting_reasons.is_empty() {
+            select.each_word("waiting_reason", self.waiting_reasons.iter().map(|reason| reason.as_str()));
+        }
         select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
         select.filter_some("label = ?", self.label.as_deref().map(storable));
-        for (name, value) in &self.labels {
-            select.filter("strpos(labels, ?) > 0", labels::needle(name, value));
-        }
         select.filter_some("parent_task_id = ?", self.parent_task_id.map(|id| id.0));
         select.filter_any("source_output_id", self.source_output_ids.iter().map(|id| storable(id)));
-        select.filter_any("waiting_reason", self.waiting_reasons.iter().map(|reason| reason.as_str()));
         select.within("created_at", self.created);
-        select.within("updated_at", self.updated);
-        select.filter_some("archived = ?", self.archived);
+        if is_narrow || self.states.len() > 1 {
+            select.plan_by_value();
+        }
+        select.updated_within(self.updated);
         let text = self.text.as_deref().filter(|text| !text.is_empty()).map(storable);
         select.filter_some(TEXT_CONTAINS, text);
+        select.with_terms(terms::query(workspace, &self.labels));
         select
     }
 }
 
-/// The open tasks of a workspace, or of one agent, oldest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenTasksOf {
-    /// The agent; every agent when absent.
-    pub agent_id: Option<AgentId>,
-}
+/// The open tasks of an agent, oldest first.
+struct OpenTasksOf(AgentId);
 
 impl Query for OpenTasksOf {
     fn select(&self, workspace: &str) -> Select {
         let mut select = Select::all(TABLE, workspace);
-        select.filter_plain("open");
-        select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
+        select.each_word("state", open_states());
+        select.each_flag("archived", None);
+        select.filter("agent_id = ?", self.0.0);
         select
     }
+}
+
+fn open_states() -> impl Iterator<Item = &'static str> {
+    TaskState::ALL.into_iter().filter(|state| !state.is_terminal()).map(TaskState::as_str)
 }
 
 impl ReadModels {
@@ -101,10 +113,21 @@ impl ReadModels {
         agent_id: AgentId,
         limit: i64,
     ) -> Result<Vec<TaskId>, QueryError> {
-        let sql = "SELECT id FROM capstan.tasks WHERE workspace = $1 AND open AND agent_id = $2 \
-                   ORDER BY created_at, id LIMIT $3";
-        let rows = self.rows(sql, &[&workspace, &agent_id.0, &limit]).await?;
-        Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
+        let ids = OpenTasksOf(agent_id).select(workspace).ids(self, limit).await?;
+        Ok(ids.into_iter().map(TaskId).collect())
+    }
+
+    /// The number of open tasks of a workspace, or of one agent in it.
+    pub async fn count_open_tasks(
+        &self,
+        workspace: &str,
+        agent_id: Option<AgentId>,
+    ) -> Result<u64, QueryError> {
+        let sql = "SELECT coalesce(sum(counted), 0)::bigint FROM capstan.task_counts \
+                   WHERE workspace = $1 AND ($2::uuid IS NULL OR agent_id = $2) AND state = ANY($3)";
+        let states: Vec<_> = open_states().collect();
+        let rows = self.rows(sql, &[&workspace, &agent_id.map(|id| id.0), &states]).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
     }
 }
 

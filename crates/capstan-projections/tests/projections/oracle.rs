@@ -7,8 +7,8 @@ use capstan_domain::id::{AgentId, RunId, TaskId};
 use capstan_domain::task::event::{Priority, RunStatus};
 use capstan_domain::task::{Task, TaskState};
 use capstan_projections::{
-    AgentFilter, BindingFilter, BlockerFilter, BlockersOfTask, InputsOfTask, OpenTasksOf, OutputFilter,
-    OutputOfTask, QueryError, ReadModels, RunFilter, TaskFilter, ThisWorkspace,
+    AgentFilter, BindingFilter, BlockerFilter, BlockersOfTask, InputsOfTask, OutputFilter, OutputOfTask,
+    QueryError, ReadModels, RunFilter, TaskFilter, ThisWorkspace,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -231,10 +231,8 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
         let (foreign, _) = read_models.agent_stats("nobody", agent.agent_id).await.unwrap();
         assert_eq!((foreign.total, foreign.avg_run_sec), (0, None));
         let open = read_models.open_tasks_of(&agent.workspace, agent.agent_id, 10_000).await.unwrap();
-        let counted = read_models
-            .count(&agent.workspace, &OpenTasksOf { agent_id: Some(agent.agent_id) }, 10_000)
-            .await;
-        assert_eq!(open.len() as u64, counted.unwrap());
+        let counted = read_models.count_open_tasks(&agent.workspace, Some(agent.agent_id)).await.unwrap();
+        assert_eq!(open.len() as u64, counted);
         assert!(read_models.one(&agent.workspace, &agent.agent_id).await.unwrap().is_some());
         assert!(read_models.one("nobody", &agent.agent_id).await.unwrap().is_none());
     }

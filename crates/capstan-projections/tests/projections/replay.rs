@@ -188,6 +188,19 @@ async fn a_verification_names_rows_that_differ_are_missing_or_should_not_be_ther
         let verified = verify(&log, &place.read_models, &replay).await.unwrap();
         assert_eq!(verified.differences, expected);
     }
+    // A sum that differs from the rows is named as it is kept and as it should be.
+    let schema: String =
+        sql.query_one("SELECT schema FROM capstan.model WHERE name = 'tasks'", &[]).await.unwrap().get(0);
+    let change = format!(
+        "UPDATE {schema}.task_counts SET counted = counted + 1 WHERE (workspace, agent_id, state) = \
+         (SELECT workspace, agent_id, state FROM {schema}.task_counts WHERE counted > 0 LIMIT 1)"
+    );
+    assert_eq!(sql.execute(&change, &[]).await.unwrap(), 1);
+    let verified = verify(&log, &place.read_models, &ReplayConfig::default()).await.unwrap();
+    let (last, others) = verified.differences.split_last().unwrap();
+    assert_eq!(others, expected);
+    assert_eq!((last.model.as_str(), last.count), ("tasks", 2));
+    assert!(last.ids.iter().all(|id| id.starts_with("task_counts (")), "{last:?}");
 }
 
 #[tokio::test]
