@@ -80,11 +80,12 @@ async fn every_way_to_use_the_log_names_the_permission_that_is_missing() {
     let log = connect("puller").await;
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
     let read = async {
-        loop {
+        let denied = loop {
             if let Err(error) = tail.next().await {
-                return Err::<(), _>(error);
+                break error;
             }
-        }
+        };
+        Err::<(), _>(denied)
     };
     needs("publish to $JS.API.CONSUMER.MSG.NEXT.CAPSTAN_EVENTS.", read).await;
 }
