@@ -285,9 +285,13 @@ impl Select {
 
     /// All conditions but that on terms.
     fn all_conditions(&self) -> String {
-        let alternatives =
-            self.each.iter().map(|one| format!(" AND ({})", one.join(" OR "))).collect::<String>();
-        format!("{}{alternatives}{}", self.conditions, self.rest)
+        let mut conditions = self.conditions.clone();
+        for alternatives in &self.each {
+            conditions.push_str(" AND (");
+            conditions.push_str(&alternatives.join(" OR "));
+            conditions.push(')');
+        }
+        conditions + &self.rest
     }
 
     /// The rows that hold all conditions, by the index that fits best, in any order.
@@ -349,15 +353,14 @@ impl Select {
             format!("SELECT count(*), {looked} FROM (SELECT 1 FROM ({rows}) u LIMIT ${limit}) found")
         };
         let unknown = "NULL::bigint";
-        let statements = match self.is_in_order() {
-            true => vec![of(&self.union("1 AS one", ""), unknown)],
-            false => {
-                let columns = format!("id, {}", self.order);
-                vec![
-                    of(&self.among_first(&columns, terms), &self.looked()),
-                    of(&self.by_index("1 AS one", terms), unknown),
-                ]
-            }
+        let statements = if self.is_in_order() {
+            vec![of(&self.union("1 AS one", ""), unknown)]
+        } else {
+            let columns = format!("id, {}", self.order);
+            vec![
+                of(&self.among_first(&columns, terms), &self.looked()),
+                of(&self.by_index("1 AS one", terms), unknown),
+            ]
         };
         let mut found = 0;
         for (sql, how) in statements.iter().zip(self.plans()) {
