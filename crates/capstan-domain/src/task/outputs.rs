@@ -82,6 +82,7 @@ pub(super) fn produce(
 /// Notes the texts of an output that every later decision on it knows and that are too long.
 fn check_lengths(command: &ProduceOutput, title: &str, faults: &mut Faults) {
     faults.at_most("/title", title, TITLE_BYTES_MAX);
+    faults.at_most("/output_type", &command.output_type, NAME_BYTES_MAX);
     let group = wait_group(&command.metadata).unwrap_or_default();
     faults.at_most("/metadata/_wait_group_id", &group, NAME_BYTES_MAX);
     if let Some(draft) = draft(&command.output_type, &command.data, &command.metadata) {

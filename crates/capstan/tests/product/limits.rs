@@ -124,6 +124,8 @@ fn incompressible(bytes: usize) -> String {
 const WORD_MAX: usize = 128;
 /// Longest name of an agent.
 const NAME_MAX: usize = 256;
+/// Longest label of a task.
+const LABEL_MAX: usize = 1024;
 /// Longest reference to something outside Capstan.
 const REFERENCE_MAX: usize = 512;
 
@@ -165,23 +167,41 @@ async fn every_text_with_an_index_is_kept_at_its_limit_by_projector_and_rebuild(
     taken(&schedules, schedule(REFERENCE_MAX)).await?;
     refused(&schedules, schedule(REFERENCE_MAX + 1), REFERENCE_MAX).await?;
 
+    let tasks = format!("workspaces/{workspace}/tasks");
+    let task = |label: usize| json!({ "agent_id": key, "message": "m", "label": incompressible(label) });
+    refused(&tasks, task(LABEL_MAX + 1), LABEL_MAX).await?;
     // What it spends and what it produces have keys of their own.
-    taken(&format!("workspaces/{workspace}/tasks"), json!({ "agent_id": key, "message": "m" })).await?;
+    taken(&tasks, task(LABEL_MAX)).await?;
     let attempt = Worker::register(&product).await?.take(&product).await?;
     attempt.report(&product, "usage", json!({ "usage": { "cost_usd": 1.0 } })).await?;
-    let output = json!({ "name": "n", "output_type": "table", "title": "t", "data": { "rows": [1] } });
-    attempt.report(&product, "outputs", output).await?;
+    let output = |kind: usize| json!({ "name": "n", "output_type": incompressible(kind), "title": "t", "data": { "rows": [1] } });
+    ensure!(
+        attempt.report(&product, "outputs", output(NAME_MAX + 1)).await.is_err(),
+        "a longer type was taken"
+    );
+    attempt.report(&product, "outputs", output(NAME_MAX)).await?;
     attempt.report(&product, "finish", json!({ "outcome": "ok" })).await?;
 
     let longest = BTreeMap::from([
         ("agents.agent_key", WORD_MAX),
         ("agents.key_form", WORD_MAX),
         ("agents.name_form", name.to_lowercase().len()),
+        ("blockers.kind", 0),
         ("output_rows.id", "00000000-0000-0000-0000-000000000000/0000000001".len()),
+        ("outputs.output_type", NAME_MAX),
+        ("outputs.status", "active".len()),
+        ("runs.status", "ok".len()),
         ("schedules.source_view_id", REFERENCE_MAX),
         ("spending.day", "2026-01-31".len()),
         ("spending.id", "agent//00000000-0000-0000-0000-000000000000".len() + WORD_MAX),
         ("streams.id", "/workspace/".len() + 2 * WORD_MAX),
+        ("task_counts.state", "done".len()),
+        ("tasks.label", LABEL_MAX),
+        ("tasks.priority", "normal".len()),
+        // Of subtasks only, as long as a label.
+        ("tasks.source_output_id", 0),
+        ("tasks.state", "done".len()),
+        ("tasks.waiting_reason", 0),
         ("workspaces.id", WORD_MAX),
     ]);
     let longest = longest.into_iter().map(|(column, bytes)| (column.to_owned(), bytes)).collect();
