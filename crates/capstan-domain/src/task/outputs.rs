@@ -12,7 +12,7 @@ use crate::task::rejection::Rejection;
 use crate::task::state::outputs::{NAME_BYTES_MAX, TITLE_BYTES_MAX, draft, open_text_bytes, wait_group};
 use crate::task::state::{Known, RowCount, Task};
 use crate::text::non_blank;
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, limits};
 
 /// Most outputs of a task: any of them may be changed at any time, so all of them are known to every decision.
 const OUTPUTS_MAX: usize = 1000;
@@ -82,7 +82,7 @@ pub(super) fn produce(
 /// Notes the texts of an output that every later decision on it knows and that are too long.
 fn check_lengths(command: &ProduceOutput, title: &str, faults: &mut Faults) {
     faults.at_most("/title", title, TITLE_BYTES_MAX);
-    faults.at_most("/output_type", &command.output_type, NAME_BYTES_MAX);
+    faults.at_most("/output_type", &command.output_type, limits::NAME_BYTES_MAX);
     let group = wait_group(&command.metadata).unwrap_or_default();
     faults.at_most("/metadata/_wait_group_id", &group, NAME_BYTES_MAX);
     if let Some(draft) = draft(&command.output_type, &command.data, &command.metadata) {
