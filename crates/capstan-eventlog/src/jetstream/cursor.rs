@@ -90,6 +90,8 @@ pub(crate) struct Cursor {
 #[derive(Debug)]
 struct Session {
     consumer: String,
+    /// Subject on which the consumer is asked for messages.
+    pulls: String,
     inbox: String,
     messages: Subscriber,
     /// Losses of the connection when it was opened.
@@ -228,6 +230,7 @@ impl Cursor {
         let question = json!({ "stream_name": stream, "config": config, "action": "create" });
         let created: Created = connection.call(&endpoint, &question).await.map_err(unavailable)?;
         let session = Session {
+            pulls: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", created.name),
             consumer: created.name,
             inbox,
             messages,
@@ -329,7 +332,6 @@ impl Cursor {
 
     async fn receive(&mut self) -> Result<Option<Delivered>, Doubt> {
         let Some(session) = &mut self.session else { return Ok(None) };
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.followed.stream, session.consumer);
         if session.outstanding < PULL_MESSAGES / 2 {
             let question = json!({
                 "batch": PULL_MESSAGES,
@@ -341,7 +343,7 @@ impl Cursor {
             session.outstanding += PULL_MESSAGES;
             let client = self.followed.connection.client();
             let sent = client
-                .publish_with_reply(subject.clone(), session.inbox.clone(), question.to_string().into())
+                .publish_with_reply(session.pulls.clone(), session.inbox.clone(), question.to_string().into())
                 .await;
             if sent.is_err() {
                 return Err(Doubt::ConnectionLost);
@@ -350,7 +352,7 @@ impl Cursor {
         let message = tokio::select! {
             biased;
             message = session.messages.next() => message,
-            denied = self.followed.connection.denied_since(session.denials, &subject) => return Err(Doubt::Denied(denied)),
+            denied = self.followed.connection.denied_since(session.denials, &session.pulls) => return Err(Doubt::Denied(denied)),
             () = self.followed.connection.lost_since(session.losses) => return Err(Doubt::ConnectionLost),
             () = tokio::time::sleep_until(session.heard_at + SILENCE_MAX) => return Err(Doubt::Silence),
         };

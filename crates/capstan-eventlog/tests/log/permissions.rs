@@ -7,6 +7,7 @@ use capstan_envelope::Position;
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::configured_nats::ConfiguredNats;
 
+use crate::reading::next_failure;
 use crate::server::Server;
 use crate::writer::Writer;
 
@@ -79,13 +80,6 @@ async fn every_way_to_use_the_log_names_the_permission_that_is_missing() {
         .await;
     let log = connect("puller").await;
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
-    let read = async {
-        let denied = loop {
-            if let Err(error) = tail.next().await {
-                break error;
-            }
-        };
-        Err::<(), _>(denied)
-    };
+    let read = async { Err::<(), _>(next_failure(&mut tail).await) };
     needs("publish to $JS.API.CONSUMER.MSG.NEXT.CAPSTAN_EVENTS.", read).await;
 }

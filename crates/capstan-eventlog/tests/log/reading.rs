@@ -22,6 +22,18 @@ pub(crate) async fn first_error(tail: &mut Tail) -> ReadError {
     tokio::time::timeout(PATIENCE, look).await.expect("the tail fails in time")
 }
 
+/// The next failure of a tail, also one after which it continues.
+pub(crate) async fn next_failure(tail: &mut Tail) -> ReadError {
+    let look = async {
+        loop {
+            if let Err(error) = tail.next().await {
+                break error;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("it is reported in time")
+}
+
 /// The next commits of a tail that may report the log as unavailable meanwhile.
 pub(crate) async fn next_commits(tail: &mut Tail) -> TailBatch {
     let look = async {

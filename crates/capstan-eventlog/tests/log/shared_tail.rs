@@ -6,7 +6,7 @@ use capstan_envelope::{Position, Recorded};
 use capstan_eventlog::{EventLog, MemoryLog, ReadError, Selection, SharedTail, Tail};
 use serde_json::json;
 
-use crate::reading::{first_error, next_commits, replace_stream};
+use crate::reading::{first_error, next_commits, next_failure, replace_stream};
 use crate::server::{Server, api};
 use crate::writer::{PATIENCE, Writer, batch, eventually, note, notes, read_to};
 
@@ -21,6 +21,16 @@ async fn one(tail: &mut Tail) -> Arc<Recorded> {
     let commits = next_commits(tail).await.commits;
     let [commit] = &commits[..] else { panic!("{}", commits.len()) };
     Arc::clone(commit)
+}
+
+/// Two readers that have read the one commit of the log.
+async fn two_behind_one_commit(log: &SharedTail, writer: &mut Writer) -> [Tail; 2] {
+    let mut readers = [tail(log, Position::START).await, tail(log, Position::START).await];
+    writer.write(log, "a").await;
+    for reader in &mut readers {
+        read_to(reader, 1).await;
+    }
+    readers
 }
 
 async fn consumers(client: &async_nats::Client) -> usize {
@@ -142,11 +152,7 @@ async fn every_reader_notices_that_the_log_was_replaced() {
     let server = Server::start("100ms").await;
     let log = SharedTail::new(Arc::new(server.log().await));
     let mut writer = Writer::new("dev/task/1");
-    let mut readers = [tail(&log, Position::START).await, tail(&log, Position::START).await];
-    writer.write(&log, "a").await;
-    for reader in &mut readers {
-        read_to(reader, 1).await;
-    }
+    let mut readers = two_behind_one_commit(&log, &mut writer).await;
     replace_stream(&server.client().await, &json!({ "metadata": { "store_epoch": "another" } })).await;
     let mut foreign = Writer::new("dev/task/2");
     for text in ["b", "c"] {
@@ -162,21 +168,10 @@ async fn a_server_that_is_away_is_reported_to_all_and_read_on_when_it_is_back() 
     let server = Server::start("always").await;
     let log = SharedTail::new(Arc::new(server.log().await));
     let mut writer = Writer::new("dev/task/1");
-    let mut readers = [tail(&log, Position::START).await, tail(&log, Position::START).await];
-    writer.write(&log, "a").await;
-    for reader in &mut readers {
-        read_to(reader, 1).await;
-    }
+    let mut readers = two_behind_one_commit(&log, &mut writer).await;
     server.kill().await;
     for reader in &mut readers {
-        let failed = async {
-            loop {
-                if let Err(error) = reader.next().await {
-                    break error;
-                }
-            }
-        };
-        let error = tokio::time::timeout(PATIENCE, failed).await.expect("it is reported in time");
+        let error = next_failure(reader).await;
         assert!(error.is_retryable(), "{error:?}");
     }
     server.start_again().await;
