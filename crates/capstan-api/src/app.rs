@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use capstan_contract::lease::WAIT_MS_MAX;
 use capstan_engine::EngineClient;
+use capstan_envelope::MemoryShare;
 use capstan_eventlog::{EventLog, Telemetry};
 use capstan_live::LiveHub;
 use capstan_projections::{ProjectorStatus, ReplayConfig};
@@ -51,6 +52,8 @@ pub struct ApiConfig {
     pub ping_every: Duration,
     /// Memory, processors and disk of a rebuild or a verification of the read models.
     pub replay: ReplayConfig,
+    /// Memory of the configurations that agents had before their present ones.
+    pub past_configs: MemoryShare,
     /// Limits of the NATS surface.
     pub nats: NatsConfig,
 }
@@ -64,6 +67,8 @@ pub struct NatsConfig {
     pub ack_wait: Duration,
     /// Deliveries after which a failing command becomes a dead letter.
     pub deliveries_max: i64,
+    /// Memory of the durable commands that are held or on their way from the server.
+    pub intake: MemoryShare,
 }
 
 impl Default for ApiConfig {
@@ -80,7 +85,13 @@ impl Default for ApiConfig {
             cancel_grace_ms: 10_000,
             ping_every: Duration::from_secs(10),
             replay: ReplayConfig::default(),
-            nats: NatsConfig { concurrency: 64, ack_wait: Duration::from_mins(1), deliveries_max: 20 },
+            past_configs: MemoryShare::unlimited(),
+            nats: NatsConfig {
+                concurrency: 64,
+                ack_wait: Duration::from_mins(1),
+                deliveries_max: 20,
+                intake: MemoryShare::unlimited(),
+            },
         }
     }
 }
@@ -150,9 +161,9 @@ impl App {
             checks: parts.checks,
             metrics: parts.metrics,
             stopping: parts.stopping,
+            past_configs: PastConfigs::new(&parts.config.past_configs),
             config: parts.config,
             known: KnownWorkspaces::default(),
-            past_configs: PastConfigs::default(),
         })
     }
 }

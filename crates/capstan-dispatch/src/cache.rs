@@ -1,22 +1,19 @@
-//! Streams in memory, bounded, with one writer at a time each.
+//! Streams in memory, bounded by their bytes, with one writer at a time each.
 
-use std::hash::{BuildHasher, RandomState};
+use std::any::Any;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_envelope::{Commit, StreamId};
+use capstan_envelope::{Commit, Held, MemoryShare, StreamId};
 use lru::LruCache;
 use serde::Serialize;
 
 use crate::Loaded;
 
-/// Number of locks the streams share, so that look-ups of different streams seldom meet.
-const SHARDS: usize = 64;
-
-/// Bytes a stream in memory takes beside the text of its state and its keys: of a task, state and acceptance with room for what
-/// most tasks lack, and its places in the cache.
-const BYTES_PER_STREAM: usize = 3072;
+/// Bytes of a slot without a state, and of its places in the cache.
+const SLOT_BYTES: usize = 512;
+/// Bytes a state takes beside its text and its keys: of a task, state and acceptance with room for what most tasks lack.
+const STATE_BYTES: usize = 2560;
 /// Bytes a stream may grow by, beyond the size it was measured with, before it is measured anew.
 const GROWTH_MAX: usize = 4096;
 
@@ -28,16 +25,14 @@ const GROWTH_MAX: usize = 4096;
 pub(crate) struct Slot<S> {
     pub(crate) turn: tokio::sync::Mutex<()>,
     memory: Mutex<Memory<S>>,
-    /// Bytes of all slots of the cache.
-    bytes: Arc<AtomicUsize>,
 }
 
 /// What is remembered of a stream.
 struct Memory<S> {
     loaded: Option<Arc<Loaded<S>>>,
     size: Size,
-    /// False once the slot has left the cache: what it remembers goes with its last user.
-    counts: bool,
+    /// None once the slot has left the cache: what it remembers goes with its last user.
+    held: Option<Held>,
 }
 
 /// Bytes a stream counts for: those of its state when it was measured, and of the commits since. A state grows by about its
@@ -51,7 +46,7 @@ struct Size {
 
 impl Size {
     fn new(text: usize) -> Self {
-        Self { measured: BYTES_PER_STREAM + text, grown: 0 }
+        Self { measured: STATE_BYTES + text, grown: 0 }
     }
 
     fn of<S: Serialize>(loaded: &Loaded<S>) -> Self {
@@ -86,9 +81,9 @@ impl Growth {
 }
 
 impl<S: Serialize> Slot<S> {
-    fn new(bytes: Arc<AtomicUsize>) -> Self {
-        let memory = Memory { loaded: None, size: Size::default(), counts: true };
-        Self { turn: tokio::sync::Mutex::new(()), memory: Mutex::new(memory), bytes }
+    fn new(share: &MemoryShare) -> Self {
+        let memory = Memory { loaded: None, size: Size::default(), held: Some(share.hold(SLOT_BYTES)) };
+        Self { turn: tokio::sync::Mutex::new(()), memory: Mutex::new(memory) }
     }
 
     pub(crate) fn get(&self) -> Option<Arc<Loaded<S>>> {
@@ -101,12 +96,12 @@ impl<S: Serialize> Slot<S> {
         let is_older =
             |known: &Arc<Loaded<S>>| known.head.version <= newer.head.version && !Arc::ptr_eq(known, newer);
         if memory.loaded.as_ref().is_none_or(is_older) {
-            self.set(&mut memory, Some(Arc::clone(newer)), growth);
+            memory.set(Some(Arc::clone(newer)), growth);
         }
     }
 
     pub(crate) fn forget(&self) {
-        self.set(&mut guard(&self.memory), None, Growth::Unknown);
+        guard(&self.memory).set(None, Growth::Unknown);
     }
 
     /// Replaces what is remembered, if anything is, by what `advance` makes of it, which is the answer too.
@@ -119,34 +114,39 @@ impl<S: Serialize> Slot<S> {
         let known = memory.loaded.as_ref()?;
         let after = advance(known);
         if !after.as_ref().is_some_and(|after| Arc::ptr_eq(after, known)) {
-            self.set(&mut memory, after.clone(), growth);
+            memory.set(after.clone(), growth);
         }
         after
     }
+}
 
-    fn set(&self, memory: &mut Memory<S>, loaded: Option<Arc<Loaded<S>>>, growth: Growth) {
-        if memory.counts {
-            let size = match (&loaded, growth) {
+impl<S: Serialize> Memory<S> {
+    fn set(&mut self, loaded: Option<Arc<Loaded<S>>>, growth: Growth) {
+        if let Some(held) = &mut self.held {
+            self.size = match (&loaded, growth) {
                 (None, _) => Size::default(),
                 // Nothing but this commit.
                 (Some(loaded), Growth::Bytes(bytes)) if loaded.head.version == 1 => Size::new(bytes),
                 (Some(loaded), Growth::Bytes(bytes)) => {
-                    memory.size.after(bytes).unwrap_or_else(|| Size::of(loaded))
+                    self.size.after(bytes).unwrap_or_else(|| Size::of(loaded))
                 }
                 (Some(loaded), Growth::Unknown) => Size::of(loaded),
             };
-            self.bytes.fetch_add(size.bytes(), Ordering::Relaxed);
-            self.bytes.fetch_sub(memory.size.bytes(), Ordering::Relaxed);
-            memory.size = size;
+            held.set(SLOT_BYTES + self.size.bytes());
         }
-        memory.loaded = loaded;
+        self.loaded = loaded;
     }
+}
 
+/// A slot of a stream of any category.
+trait AnySlot: Any + Send + Sync {
     /// Stops counting: the slot has left the cache.
+    fn leave(&self);
+}
+
+impl<S: Send + Sync + 'static> AnySlot for Slot<S> {
     fn leave(&self) {
-        let mut memory = guard(&self.memory);
-        self.bytes.fetch_sub(memory.size.bytes(), Ordering::Relaxed);
-        (memory.size, memory.counts) = (Size::default(), false);
+        guard(&self.memory).held = None;
     }
 }
 
@@ -169,52 +169,61 @@ fn text_bytes(value: &impl Serialize) -> usize {
     count.0
 }
 
-/// The slots of the streams used last, bounded in number and in bytes; one larger than all may stay until the next.
-pub(crate) struct Cache<S> {
-    bytes: Arc<AtomicUsize>,
-    bytes_max: usize,
-    /// Most slots of a shard.
-    of_shard: usize,
-    hasher: RandomState,
-    shards: Box<[Shard<S>]>,
+/// The streams that the dispatchers of a process have in memory. Those used least recently leave when all together take more
+/// bytes than the share has, by an estimate. Clones are the same cache.
+#[derive(Clone)]
+pub struct StreamCache {
+    share: MemoryShare,
+    slots: Arc<Mutex<LruCache<StreamId, Arc<dyn AnySlot + Send + Sync>>>>,
 }
 
-type Shard<S> = Mutex<LruCache<StreamId, Arc<Slot<S>>>>;
-
-impl<S: Serialize> Cache<S> {
-    pub(crate) fn new(entries_max: usize, bytes_max: usize) -> Self {
-        let of_shard = (entries_max / SHARDS).max(1);
-        // A bounded one takes all of its places at once, and a process has many caches that stay nearly empty.
-        let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::unbounded())).collect();
-        Self { bytes: Arc::default(), bytes_max, of_shard, hasher: RandomState::new(), shards }
+impl StreamCache {
+    /// An empty cache with this share.
+    pub fn new(share: MemoryShare) -> Self {
+        // A bounded one would take all of its places at once.
+        Self { share, slots: Arc::new(Mutex::new(LruCache::unbounded())) }
     }
 
     /// The slot of a stream, made when there is none.
-    pub(crate) fn slot(&self, stream: &StreamId) -> Arc<Slot<S>> {
-        let mut shard = guard(self.shard(stream));
-        if let Some(slot) = shard.get(stream) {
-            return Arc::clone(slot);
+    pub(crate) fn slot<S: Serialize + Send + Sync + 'static>(&self, stream: &StreamId) -> Arc<Slot<S>> {
+        let mut slots = guard(&self.slots);
+        if let Some(slot) = slots.get(stream).and_then(of_kind) {
+            return slot;
         }
-        let slot = Arc::new(Slot::new(Arc::clone(&self.bytes)));
-        shard.push(stream.clone(), Arc::clone(&slot));
-        // Others of this shard make room, as those of the other shards do when they are used.
-        while (shard.len() > self.of_shard || self.bytes.load(Ordering::Relaxed) > self.bytes_max)
-            && shard.len() > 1
-            && let Some((_, left)) = shard.pop_lru()
-        {
-            left.leave();
+        let slot = Arc::new(Slot::new(&self.share));
+        let before = slots.put(stream.clone(), Arc::clone(&slot) as _);
+        drop(slots);
+        if let Some(before) = before {
+            before.leave();
         }
+        self.make_room();
         slot
     }
 
     /// The slot of a stream, if there is one. Does not count as use.
-    pub(crate) fn peek(&self, stream: &StreamId) -> Option<Arc<Slot<S>>> {
-        guard(self.shard(stream)).peek(stream).cloned()
+    pub(crate) fn peek<S: Send + Sync + 'static>(&self, stream: &StreamId) -> Option<Arc<Slot<S>>> {
+        guard(&self.slots).peek(stream).and_then(of_kind)
     }
 
-    fn shard(&self, stream: &StreamId) -> &Shard<S> {
-        &self.shards[self.hasher.hash_one(stream) as usize % SHARDS]
+    /// Drops the streams used least recently until the others fit. One that is larger than the share leaves as well.
+    pub(crate) fn make_room(&self) {
+        while self.share.is_exceeded() {
+            let Some((_, left)) = guard(&self.slots).pop_lru() else { break };
+            left.leave();
+        }
     }
+}
+
+impl std::fmt::Debug for StreamCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamCache").field("share", &self.share).finish_non_exhaustive()
+    }
+}
+
+/// The slot, unless it is of another kind of state.
+fn of_kind<S: Send + Sync + 'static>(slot: &Arc<dyn AnySlot + Send + Sync>) -> Option<Arc<Slot<S>>> {
+    let slot: Arc<dyn Any + Send + Sync> = slot.clone();
+    slot.downcast().ok()
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -224,6 +233,8 @@ fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn stream(number: usize) -> StreamId {
@@ -234,35 +245,53 @@ mod tests {
         Arc::new(Loaded { state: "x".repeat(bytes), ..Loaded::default() })
     }
 
+    /// An empty cache, and its share.
+    fn cache(bytes: usize) -> (StreamCache, MemoryShare) {
+        let share = MemoryShare::new(bytes);
+        (StreamCache::new(share.clone()), share)
+    }
+
     #[test]
     fn it_holds_no_more_bytes_than_it_may() {
-        let cache = Cache::<String>::new(100_000, 200_000);
+        let (cache, share) = cache(200_000);
         for number in 0..600 {
-            cache.slot(&stream(number)).put(&note(2_000), Growth::Unknown);
-            let held = cache.bytes.load(Ordering::Relaxed);
-            // One of each shard may stay until its shard is used again.
-            assert!(held <= 200_000 + (SHARDS + 1) * 5_080, "{held} bytes");
+            let slot = cache.slot(&stream(number));
+            assert!(share.held() <= 200_000, "{} bytes", share.held());
+            slot.put(&note(2_000), Growth::Unknown);
         }
-        let last = cache.slot(&stream(599));
+        let last: Arc<Slot<String>> = cache.slot(&stream(599));
         assert!(last.get().is_some(), "the one used last is there");
-        last.forget();
         for number in 0..5_000 {
-            cache.slot(&stream(number));
+            cache.slot::<String>(&stream(number));
+            assert!(share.held() <= 200_000, "{} bytes without states", share.held());
         }
-        assert!(cache.bytes.load(Ordering::Relaxed) <= 200_000, "what left counts no longer");
+    }
+
+    #[test]
+    fn streams_of_several_kinds_share_it_and_those_in_use_stay() {
+        let (cache, share) = cache(200_000);
+        let agent: StreamId = "dev/agent/a".parse().expect("a name");
+        cache.slot(&agent).put(&note(10), Growth::Unknown);
+        for number in 0..600 {
+            let counted = Arc::new(Loaded { state: Counted::default(), ..Loaded::default() });
+            cache.slot(&stream(number)).put(&counted, Growth::Unknown);
+            assert!(cache.slot::<String>(&agent).get().is_some(), "after {number} others");
+        }
+        assert!(cache.peek::<Counted>(&agent).is_none(), "it is of another kind");
+        assert!(cache.slot::<Counted>(&agent).get().is_none(), "one slot replaces the other");
+        drop(cache);
+        assert_eq!(share.held(), 0);
     }
 
     #[test]
     fn a_slot_that_left_while_it_was_used_counts_no_longer() {
-        let cache = Cache::<String>::new(SHARDS, 1 << 20);
+        let (cache, share) = cache(0);
         let used = cache.slot(&stream(0));
-        for number in 1..1_000 {
-            cache.slot(&stream(number));
-        }
         used.put(&note(1_000), Growth::Unknown);
-        assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(share.held(), 0);
         assert!(used.get().is_some(), "whoever uses it goes on");
     }
+
     /// Serialises like a text, and counts how often.
     #[derive(Default)]
     struct Counted {
@@ -279,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_measured_seldom_and_counts_about_right_however_many_commits_it_takes() {
-        let cache = Cache::<Counted>::new(SHARDS, 1 << 20);
+        let (cache, share) = cache(1 << 20);
         let (slot, times) = (cache.slot(&stream(0)), Arc::<AtomicUsize>::default());
         // What a commit adds leaves again with the one after it, but for a tenth. The first one is not measured.
         for version in 2..=1_000_usize {
@@ -287,12 +316,12 @@ mod tests {
             let mut loaded = Loaded { state: Counted { text, times: times.clone() }, ..Loaded::default() };
             loaded.head.version = version as u64;
             slot.put(&Arc::new(loaded), Growth::Bytes(100));
-            let (truth, held) = (BYTES_PER_STREAM + version * 10 + 100, cache.bytes.load(Ordering::Relaxed));
+            let (truth, held) = (SLOT_BYTES + STATE_BYTES + version * 10 + 100, share.held());
             assert!((truth..=2 * truth + GROWTH_MAX + 100).contains(&held), "{held} for {truth} bytes");
         }
         let times = times.load(Ordering::Relaxed);
         assert!(times <= 20, "measured {times} times");
         slot.forget();
-        assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(share.held(), SLOT_BYTES);
     }
 }

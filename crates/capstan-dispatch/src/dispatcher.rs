@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::cache::{Cache, Growth, Slot};
+use crate::cache::{Growth, Slot, StreamCache};
 use crate::loading::{Cold, read_events};
 use crate::metric;
 use crate::{CommandContext, CommitName, Decided, DispatchError, Loaded, ReadFailure};
@@ -38,12 +38,10 @@ impl<D> Dispatchable for D where
 }
 
 /// Bounds of a dispatcher.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DispatcherConfig {
-    /// Streams kept in memory.
-    pub cached_streams_max: usize,
-    /// Bytes their states may take there, by an estimate.
-    pub cached_bytes_max: usize,
+    /// The memory of streams, which dispatchers of other categories may share.
+    pub cache: StreamCache,
     /// Lost races after which a command is given back as contended.
     pub conflicts_max: u32,
     /// Longest pause before another try, in milliseconds.
@@ -52,15 +50,10 @@ pub struct DispatcherConfig {
     pub loads_max: usize,
 }
 
-impl Default for DispatcherConfig {
-    fn default() -> Self {
-        Self {
-            cached_streams_max: 16_384,
-            cached_bytes_max: 32 << 20,
-            conflicts_max: 32,
-            pause_ms_max: 100,
-            loads_max: 32,
-        }
+impl DispatcherConfig {
+    /// The usual bounds, with this memory of streams.
+    pub fn new(cache: StreamCache) -> Self {
+        Self { cache, conflicts_max: 32, pause_ms_max: 100, loads_max: 32 }
     }
 }
 
@@ -68,11 +61,10 @@ impl Default for DispatcherConfig {
 pub struct Dispatcher<D: Dispatchable, C: Codec<Event = D::Event>> {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) snapshots: Arc<dyn Snapshots>,
-    pub(crate) cache: Cache<D::State>,
     pub(crate) config: DispatcherConfig,
     /// A permit for each load under way.
     loads: Semaphore,
-    codec: PhantomData<fn() -> C>,
+    kind: PhantomData<fn() -> (D, C)>,
 }
 
 impl<D: Dispatchable, C: Codec<Event = D::Event>> std::fmt::Debug for Dispatcher<D, C> {
@@ -95,17 +87,26 @@ pub(crate) enum Step<E> {
 }
 
 impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
-    /// A dispatcher with nothing in memory.
+    /// A dispatcher that has in memory what the cache has.
     pub fn new(log: Arc<dyn EventLog>, snapshots: Arc<dyn Snapshots>, config: DispatcherConfig) -> Self {
-        let cache = Cache::new(config.cached_streams_max, config.cached_bytes_max);
         let loads = Semaphore::new(config.loads_max.max(1));
-        Self { log, snapshots, cache, config, loads, codec: PhantomData }
+        Self { log, snapshots, config, loads, kind: PhantomData }
+    }
+
+    /// The stream's slot in memory, made when there is none.
+    pub(crate) fn slot(&self, stream: &StreamId) -> Arc<Slot<D::State>> {
+        self.config.cache.slot(stream)
+    }
+
+    /// The stream's slot, if there is one.
+    pub(crate) fn slot_if_any(&self, stream: &StreamId) -> Option<Arc<Slot<D::State>>> {
+        self.config.cache.peek(stream)
     }
 
     /// The stream as this process knows it: other processes' commits show after [`Self::observe`], or at once after
     /// [`Self::refresh`].
     pub async fn load(&self, stream: &StreamId) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
-        let slot = self.cache.slot(stream);
+        let slot = self.slot(stream);
         if let Some(known) = slot.get() {
             return Ok(known);
         }
@@ -121,12 +122,12 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
 
     /// True while the stream is in memory.
     pub fn knows(&self, stream: &StreamId) -> bool {
-        self.cache.peek(stream).is_some_and(|slot| slot.get().is_some())
+        self.slot_if_any(stream).is_some_and(|slot| slot.get().is_some())
     }
 
     /// The stream as the log has it now.
     pub async fn refresh(&self, stream: &StreamId) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
-        let slot = self.cache.slot(stream);
+        let slot = self.slot(stream);
         let _turn = slot.turn.lock().await;
         let newest = self.newest(stream, &slot, slot.get()).await;
         if matches!(newest, Err(ReadFailure::Broken { .. })) {
@@ -143,7 +144,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         command: &D::Command,
         context: &CommandContext,
     ) -> Result<Decided<D>, DispatchError<D::Rejection>> {
-        let slot = self.cache.slot(stream);
+        let slot = self.slot(stream);
         let context = context.keyed(self.log.fingerprint_key());
         let outcome = {
             let _turn = slot.turn.lock().await;

@@ -23,6 +23,7 @@ mod metric;
 mod no_snapshots;
 mod together;
 
+pub use cache::StreamCache;
 pub use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use context::{CommandContext, CommitName};
 pub use decided::{Decided, Loaded};

@@ -121,15 +121,18 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         if recorded.commit.stream.category() != C::CATEGORY {
             return None;
         }
-        let slot = self.cache.peek(&recorded.commit.stream)?;
-        slot.advance(Growth::of(&recorded.commit), |known| {
+        let slot = self.slot_if_any(&recorded.commit.stream)?;
+        let known = slot.advance(Growth::of(&recorded.commit), |known| {
             if recorded.commit.version <= known.head.version {
                 return Some(Arc::clone(known));
             }
             // A gap, a broken link or an unreadable event: forget, so that the next load looks at the log itself
             // and reports what it finds.
             extend::<D, C>(&recorded.commit.stream, Arc::clone(known), std::slice::from_ref(recorded)).ok()
-        })
+        });
+        // A process that takes no commands asks for no slot, which would make it.
+        self.config.cache.make_room();
+        known
     }
 
     /// As [`Self::observe`], and also takes a stream into memory that begins with this commit. For a process that
@@ -138,7 +141,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     pub fn adopt(&self, recorded: &Recorded) -> Option<Arc<Loaded<D::State>>> {
         let stream = &recorded.commit.stream;
         if stream.category() == C::CATEGORY && recorded.commit.version == 1 {
-            let slot = self.cache.slot(stream);
+            let slot = self.slot(stream);
             if slot.get().is_none()
                 && let Ok(begun) = extend::<D, C>(stream, Arc::default(), std::slice::from_ref(recorded))
             {

@@ -76,7 +76,7 @@ where
     B: Dispatchable<Command: Send>,
     CB: Codec<Event = B::Event>,
 {
-    let slot = first.cache.slot(stream);
+    let slot = first.slot(stream);
     let context = &context.keyed(first.log.fingerprint_key());
     let outcome = {
         let _turn = slot.turn.lock().await;
@@ -154,7 +154,7 @@ where
             let appended = self.first.append(self.stream, self.slot, loaded, events, self.context).await;
             return appended.map(alone).map_err(TogetherError::First);
         };
-        let slot = self.second.cache.slot(&stream);
+        let slot = self.second.slot(&stream);
         let known = self.second.known(&stream, &slot).await;
         let mut known = known.map_err(|failure| TogetherError::Second(failure.into()))?;
         if confirmed {
@@ -230,7 +230,7 @@ where
         let Some((stream, _)) = (self.follow)(&first.events, &first.loaded.state) else {
             return Ok(alone(first));
         };
-        let slot = self.second.cache.slot(&stream);
+        let slot = self.second.slot(&stream);
         let second = self.second.newest(&stream, &slot, slot.get()).await;
         let second = second.map_err(|failure| TogetherError::Second(failure.into()))?;
         let command_id = CommitId(self.context.command_id);

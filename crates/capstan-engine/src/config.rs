@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use capstan_contract::subject::Subjects;
 use capstan_domain::matching;
+use capstan_envelope::MemoryShare;
 
 /// Settings of the engine.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct EngineConfig {
     pub matching: matching::Config,
     /// Most commands under way at once.
     pub orders_max: usize,
+    /// Memory of what is on its way while a leader folds the log or reads the open tasks, beside what it keeps of them.
+    pub start: MemoryShare,
 }
 
 impl Default for EngineConfig {
@@ -40,6 +43,7 @@ impl Default for EngineConfig {
             grace_ms: 10_000,
             matching: matching::Config::default(),
             orders_max: 1024,
+            start: MemoryShare::unlimited(),
         }
     }
 }

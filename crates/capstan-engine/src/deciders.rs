@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
+use capstan_contract::{AgentCodec, ClassCodec, ScheduleCodec, TaskCodec};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
+use capstan_domain::class::Class;
 use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::TaskDecider;
+
+pub(crate) type Classes = Dispatcher<Class, ClassCodec>;
 
 /// The dispatchers the engine sends commands through.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct Deciders {
     pub tasks: Arc<Dispatcher<TaskDecider, TaskCodec>>,
     /// Dispatcher of schedules, for ticks.
     pub schedules: Arc<Dispatcher<ScheduleDecider, ScheduleCodec>>,
+    /// Dispatcher of classes, for their failures and cool-downs.
+    pub classes: Arc<Dispatcher<Class, ClassCodec>>,
     /// Dispatcher of agents; used for reading only.
     pub agents: Arc<Dispatcher<Agent, AgentCodec>>,
 }

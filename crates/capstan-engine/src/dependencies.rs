@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use capstan_contract::ClassCodec;
-use capstan_dispatch::{Dispatcher, OpenTasks};
-use capstan_domain::class::Class;
+use capstan_dispatch::OpenTasks;
 use capstan_eventlog::EventLog;
 use futures_util::future::BoxFuture;
 
 use crate::config::EngineConfig;
 use crate::deciders::Deciders;
 use crate::tool_caller::ToolCaller;
-
-pub(crate) type Classes = Dispatcher<Class, ClassCodec>;
 
 /// Opens a connection to NATS, over which an engine keeps its leadership and does nothing else.
 pub type Connect =
@@ -24,7 +20,6 @@ pub(crate) struct Dependencies {
     pub(crate) config: EngineConfig,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) deciders: Deciders,
-    pub(crate) classes: Arc<Classes>,
     pub(crate) open_tasks: Arc<dyn OpenTasks>,
     pub(crate) nats: async_nats::Client,
     pub(crate) connect: Connect,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_contract::causes::explain;
-use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks};
+use capstan_dispatch::OpenTasks;
 use capstan_eventlog::EventLog;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -65,18 +65,8 @@ impl Engine {
         let ((leading, is_leading), (obstacle_sender, obstacle)) =
             (watch::channel(false), watch::channel(None));
         let told = Told { is_leading: leading, obstacle: obstacle_sender };
-        // Histories of classes are short: the first use of one reads it whole.
-        let classes = Dispatcher::new(Arc::clone(&log), Arc::new(NoSnapshots), DispatcherConfig::default());
-        let dependencies = Dependencies {
-            config,
-            log,
-            deciders,
-            classes: Arc::new(classes),
-            open_tasks,
-            nats,
-            connect,
-            tools: ToolCaller::default(),
-        };
+        let dependencies =
+            Dependencies { config, log, deciders, open_tasks, nats, connect, tools: ToolCaller::default() };
         let engine = tokio::spawn(run(dependencies, told, stop));
         EngineHandle { is_leading, obstacle, engine: Some(engine) }
     }

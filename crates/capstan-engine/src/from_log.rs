@@ -15,7 +15,7 @@ use capstan_decider::fold;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::{Event, State, TaskDecider};
 use capstan_envelope::{Codec as _, CodecError, Position, Recorded};
-use capstan_eventlog::{ReadError, SCAN_AHEAD, ScannedCommit};
+use capstan_eventlog::{ReadError, ScannedCommit};
 use tokio::sync::mpsc;
 
 use crate::clock::now;
@@ -27,6 +27,10 @@ use state_store::{StateStore, Stored};
 
 /// Portions of the log that wait for each of the two steps after reading.
 const PORTIONS_AHEAD: usize = 2;
+/// Part of the memory that commits on their way from the server take. Portions that are decoded and wait have as much.
+const AHEAD_PART: usize = 4;
+/// Part of the memory that states of open tasks take before they are put into the file.
+const STATES_PART: usize = 2;
 
 /// Folds the log into the process; the position of the last commit.
 pub(crate) async fn fold_log(
@@ -34,7 +38,8 @@ pub(crate) async fn fold_log(
     process: Process,
 ) -> Result<(Process, Position), LeaderError> {
     let end = dependencies.log.head().await?;
-    let mut scan = dependencies.log.scan(Position::START, end, SCAN_AHEAD).await?;
+    let share = dependencies.config.start.clone();
+    let mut scan = dependencies.log.scan(Position::START, end, share.limit() / AHEAD_PART).await?;
     let (scanned, mut to_decode) = mpsc::channel::<Vec<ScannedCommit>>(PORTIONS_AHEAD);
     let (decoded, mut to_fold) = mpsc::channel::<Vec<Decoded>>(PORTIONS_AHEAD);
     let decoding = tokio::task::spawn_blocking(move || {
@@ -48,7 +53,8 @@ pub(crate) async fn fold_log(
         Ok::<_, LeaderError>(())
     });
     let folding = tokio::task::spawn_blocking(move || {
-        let mut fold = LogFold { process, store: StateStore::new()? };
+        let store = StateStore::new(&share, share.limit() / STATES_PART)?;
+        let mut fold = LogFold { process, store };
         while let Some(commits) = to_fold.blocking_recv() {
             for commit in commits {
                 fold.take(commit)?;

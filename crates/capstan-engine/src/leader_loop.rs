@@ -251,7 +251,7 @@ impl LeaderLoop {
                 });
             }
             Effect::OrderClass(order) => {
-                let classes = Arc::clone(&self.dependencies.classes);
+                let classes = Arc::clone(&self.dependencies.deciders.classes);
                 self.under_way.spawn(async move {
                     let settled = orders::order_class(&classes, &order).await;
                     Completed::ClassOrder(Box::new(order), settled)

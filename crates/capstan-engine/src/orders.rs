@@ -9,7 +9,7 @@ use capstan_envelope::Actor;
 use tokio::sync::Semaphore;
 
 use crate::commands::stream_of;
-use crate::dependencies::Classes;
+use crate::deciders::Classes;
 use crate::process::{ClassOrder, ClassSettled, Loaded, Order, Settled};
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;

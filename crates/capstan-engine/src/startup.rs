@@ -169,7 +169,7 @@ async fn begin_with(
         let (version, state) = if let Some(state) = read::<class::State>(state.get()) {
             (*version, state)
         } else {
-            let loaded = dependencies.classes.refresh(stream).await?;
+            let loaded = deciders.classes.refresh(stream).await?;
             (loaded.head.version, loaded.state.clone())
         };
         process.begin_with_class(&key, version, state);
@@ -241,7 +241,7 @@ pub(crate) fn take_commits(
         let memory = dependencies.deciders.tasks.adopt(recorded);
         let memory = memory.as_deref().map(|loaded| (loaded.head.version, &loaded.state));
         dependencies.deciders.schedules.adopt(recorded);
-        dependencies.classes.observe(recorded);
+        dependencies.deciders.classes.observe(recorded);
         if let Err(error) = process.commit(recorded, memory, now()) {
             pass_over(recorded, error)?;
         }

@@ -35,7 +35,7 @@ pub use jetstream::streams::StreamError;
 pub use jetstream::{ConnectError, JetStreamLog};
 pub use memory::MemoryLog;
 pub use metric::ALL as METRICS;
-pub use scan::{RawCommit, SCAN_AHEAD, Scan, ScanSource, ScannedCommit};
+pub use scan::{RawCommit, Scan, ScanSource, ScannedCommit};
 pub use shared_tail::SharedTail;
 pub use snapshot::{KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use telemetry::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};

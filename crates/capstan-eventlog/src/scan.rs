@@ -75,9 +75,6 @@ pub trait ScanSource: Send {
     async fn next(&mut self) -> Result<Option<Vec<ScannedCommit>>, ReadError>;
 }
 
-/// Bytes on their way at once for a reader of the whole log that has no bound of its own.
-pub const SCAN_AHEAD: usize = 32 << 20;
-
 /// One pass over the log, to a known end.
 pub struct Scan {
     source: Box<dyn ScanSource>,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capstan_envelope::{Commit, Position, Recorded, StreamId};
+use capstan_envelope::{Commit, Held, MemoryShare, Position, Recorded, StreamId};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::AbortHandle;
 
@@ -21,8 +21,6 @@ use crate::{
     TailBatch, TailSource, metric,
 };
 
-/// Memory of the commits in the ring, in bytes.
-const RING_BYTES: usize = 16 << 20;
 /// Memory of a commit besides its data: names, ids, metadata. In bytes.
 const COMMIT_OVERHEAD_BYTES: usize = 1_024;
 /// The same of an event.
@@ -48,14 +46,9 @@ struct Shared {
 }
 
 impl SharedTail {
-    /// Shares the tail of this log; the newest commits are kept in 16 MB.
-    pub fn new(log: Arc<dyn EventLog>) -> Self {
-        Self::keeping(log, RING_BYTES)
-    }
-
-    /// The same with so many bytes.
-    pub fn keeping(log: Arc<dyn EventLog>, bytes_max: usize) -> Self {
-        let ring = Mutex::new(Ring { bytes_max, ..Ring::default() });
+    /// Shares the tail of this log; the newest commits are kept in this share.
+    pub fn new(log: Arc<dyn EventLog>, share: &MemoryShare) -> Self {
+        let ring = Mutex::new(Ring::new(share.hold(0)));
         let shared = Shared { log, ring, changes: watch::Sender::new(0), follower: OnceCell::new() };
         Self { shared: Arc::new(shared) }
     }
@@ -144,7 +137,6 @@ async fn follow(mut tail: Tail, shared: Weak<Shared>) {
 }
 
 /// The newest commits.
-#[derive(Default)]
 struct Ring {
     /// False before it began, and after an end until it begins anew.
     is_open: bool,
@@ -152,8 +144,8 @@ struct Ring {
     from: Position,
     head: Position,
     segments: VecDeque<Segment>,
-    bytes: usize,
-    bytes_max: usize,
+    /// Bytes of the segments.
+    held: Held,
     /// True when the log ended at `head` when that was read.
     caught_up: bool,
     failures: u64,
@@ -169,6 +161,19 @@ struct Segment {
 }
 
 impl Ring {
+    fn new(held: Held) -> Self {
+        Self {
+            is_open: false,
+            from: Position::START,
+            head: Position::START,
+            segments: VecDeque::new(),
+            held,
+            caught_up: false,
+            failures: 0,
+            failure: None,
+        }
+    }
+
     fn begin(&mut self, head: Position) {
         self.clear();
         (self.is_open, self.from, self.head, self.caught_up) = (true, head, head, false);
@@ -181,7 +186,7 @@ impl Ring {
 
     fn clear(&mut self) {
         self.segments.clear();
-        self.bytes = 0;
+        self.held.set(0);
     }
 
     fn fail(&mut self, failure: Arc<dyn std::error::Error + Send + Sync>) {
@@ -196,12 +201,12 @@ impl Ring {
             return;
         }
         let bytes = commits.iter().map(|recorded| bytes_of(recorded)).sum();
-        self.bytes += bytes;
+        self.held.add(bytes);
         self.segments.push_back(Segment { commits, last: position, bytes });
-        while self.bytes > self.bytes_max
+        while self.held.share().is_exceeded()
             && let Some(oldest) = self.segments.pop_front()
         {
-            self.bytes -= oldest.bytes;
+            self.held.remove(oldest.bytes);
             self.from = oldest.last;
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use capstan_contract::causes::explain;
-use capstan_envelope::{Position, Recorded};
+use capstan_envelope::{MemoryShare, Position, Recorded};
 use capstan_eventlog::{EventLog, ReadError, Selection, TailBatch, Telemetry};
 use futures_util::Stream;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -21,12 +21,12 @@ use crate::{Cursor, Frame, Lines, Subscription, Until, merged, subscription};
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Bounds of what the hub keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LiveConfig {
     /// Commits kept in memory, so that those who come back soon need not read the log.
     pub recent_commits_max: usize,
-    /// Memory those commits may take, in bytes.
-    pub recent_bytes_max: usize,
+    /// Memory of those commits.
+    pub recent: MemoryShare,
     /// Commits that may wait for one subscriber before it counts as slow and is dropped.
     pub queue_max: usize,
     /// Subscribers that may read older history from the log at the same time; others wait their turn.
@@ -37,7 +37,7 @@ impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             recent_commits_max: 50_000,
-            recent_bytes_max: 32 << 20,
+            recent: MemoryShare::unlimited(),
             queue_max: 16_384,
             history_readers_max: 32,
         }
@@ -101,7 +101,7 @@ impl LiveHub {
         let shared = Arc::new(Shared {
             history: Arc::new(Semaphore::new(config.history_readers_max)),
             state: Mutex::new(State {
-                recent: Recent::new(head, config.recent_commits_max, config.recent_bytes_max),
+                recent: Recent::new(head, config.recent_commits_max, config.recent.hold(0)),
                 subscribers: Subscribers::default(),
                 closings: 0,
                 closed_for: GapReason::LogDiverged,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use capstan_envelope::{Position, Recorded};
+use capstan_envelope::{Held, Position, Recorded};
 
 use crate::{Cursor, Frame};
 
@@ -47,14 +47,14 @@ pub(crate) struct Recent {
     from: Position,
     head: Position,
     entries: VecDeque<Arc<Entry>>,
-    bytes: usize,
+    /// Bytes of the entries.
+    held: Held,
     commits_max: usize,
-    bytes_max: usize,
 }
 
 impl Recent {
-    pub(crate) fn new(head: Position, commits_max: usize, bytes_max: usize) -> Self {
-        Self { from: head, head, entries: VecDeque::new(), bytes: 0, commits_max, bytes_max }
+    pub(crate) fn new(head: Position, commits_max: usize, held: Held) -> Self {
+        Self { from: head, head, entries: VecDeque::new(), held, commits_max }
     }
 
     pub(crate) fn head(&self) -> Position {
@@ -63,18 +63,20 @@ impl Recent {
 
     pub(crate) fn push(&mut self, entry: Arc<Entry>) {
         self.head = entry.position();
-        self.bytes += entry.bytes;
+        self.held.add(entry.bytes);
         self.entries.push_back(entry);
-        while self.entries.len() > self.commits_max || self.bytes > self.bytes_max {
+        while self.entries.len() > self.commits_max || self.held.share().is_exceeded() {
             let Some(oldest) = self.entries.pop_front() else { break };
-            self.bytes -= oldest.bytes;
+            self.held.remove(oldest.bytes);
             self.from = oldest.position();
         }
     }
 
     /// Forgets everything and begins at `head`.
     pub(crate) fn restart(&mut self, head: Position) {
-        *self = Self::new(head, self.commits_max, self.bytes_max);
+        self.entries.clear();
+        self.held.set(0);
+        (self.from, self.head) = (head, head);
     }
 
     /// True when the log has this position in its history, false when it has another commit there; `None` for

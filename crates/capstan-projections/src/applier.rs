@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use capstan_contract::causes::explain;
-use capstan_envelope::Position;
+use capstan_envelope::{Held, Position};
 use capstan_eventlog::{Archived, LogIdentity};
 use futures_util::future::join_all;
 use tokio_postgres::error::SqlState;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::checkpoint::{self, Advance, Checkpoint};
+use crate::config::ProjectorMemory;
 use crate::fact::Decoded;
 use crate::fold::{Fold, Unfoldable};
 use crate::generation::{self, GenerationError, Schemas};
@@ -77,6 +78,7 @@ pub(crate) struct Applier {
     checkpoint: Checkpoint,
     identity: LogIdentity,
     lease_ms: i64,
+    memory: ProjectorMemory,
     writing: Option<Writing>,
 }
 
@@ -91,6 +93,8 @@ struct Writing {
     started: Instant,
     task: AbortOnDropHandle<Result<(), ApplyError>>,
     outcome: Option<Result<(), ApplyError>>,
+    /// Bytes of its commits.
+    _held: Held,
 }
 
 /// A batch that is folded and encoded.
@@ -112,18 +116,20 @@ impl Applier {
         identity: LogIdentity,
         lease_ms: i64,
         archived: Archived,
+        memory: &ProjectorMemory,
     ) -> Result<Self, ApplyError> {
         session.plan_by_key().await?;
         let schemas = generation::active(session.client()).await?;
         let parked = parked::streams(session.client()).await?;
         Ok(Self {
             session: Arc::new(session),
-            fold: Fold::for_models(|_| true).of(archived),
+            fold: Fold::for_models(|_| true).of(archived).within(memory),
             schemas,
             parked,
             checkpoint,
             identity,
             lease_ms,
+            memory: memory.clone(),
             writing: None,
         })
     }
@@ -154,6 +160,7 @@ impl Applier {
     /// kept, in the tables or in memory.
     pub(crate) async fn apply(&mut self, batch: Vec<Decoded>) -> Result<(), ApplyError> {
         let (kind, started) = (Batch::of(batch.len()), Instant::now());
+        let held = self.memory.commits.hold(batch.iter().map(Decoded::bytes).sum());
         self.want(&batch, kind);
         if self.fold.lacks_rows() && !self.finish().await? {
             self.want(&batch, kind);
@@ -172,8 +179,16 @@ impl Applier {
                 let behind = self.behind(&prepared.advance);
                 let writing = write(Arc::clone(&self.session), prepared);
                 let task = AbortOnDropHandle::new(tokio::spawn(writing));
-                self.writing =
-                    Some(Writing { batch, kind, behind, was_parked, started, task, outcome: None });
+                self.writing = Some(Writing {
+                    batch,
+                    kind,
+                    behind,
+                    was_parked,
+                    started,
+                    task,
+                    outcome: None,
+                    _held: held,
+                });
                 Ok(())
             }
         }
@@ -378,7 +393,9 @@ pub(crate) mod fixture {
         let session = read_models.session().await.unwrap();
         let at = checkpoint::acquire(session.client(), "test", 10_000).await.unwrap().unwrap();
         let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
-        let applier = Applier::start(session, at, identity, 10_000, Archived::default()).await.unwrap();
+        let memory = ProjectorMemory::default();
+        let applier =
+            Applier::start(session, at, identity, 10_000, Archived::default(), &memory).await.unwrap();
         (read_models, applier)
     }
 }

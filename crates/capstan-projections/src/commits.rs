@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use capstan_envelope::Position;
-use capstan_eventlog::{EventLog, ReadError, Selection};
+use capstan_envelope::{Held, MemoryShare, Position};
+use capstan_eventlog::{EventLog, ReadError, Selection, TailBatch};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::config::ProjectorMemory;
 use crate::fact::Decoded;
 
-/// Number of batches read ahead while one is folded or written.
+/// Number of batches that wait while one is folded or written, and another is decoded.
 const READ_AHEAD: usize = 2;
 
 /// A batch of decoded commits.
@@ -17,12 +18,28 @@ pub(crate) struct Arrived {
     pub(crate) commits: Vec<Decoded>,
     /// True when the batch was at the end of the log when it was read.
     pub(crate) caught_up: bool,
+    /// Bytes that its commits take.
+    pub(crate) held: Held,
 }
 
 impl Arrived {
-    /// Bytes of its events as stored.
-    pub(crate) fn bytes(&self) -> usize {
-        self.commits.iter().map(Decoded::bytes).sum()
+    /// A batch without commits, of this memory.
+    pub(crate) fn new(share: &MemoryShare) -> Self {
+        Self { commits: Vec::new(), caught_up: false, held: share.hold(0) }
+    }
+
+    /// Adds a commit.
+    pub(crate) fn push(&mut self, decoded: Decoded) {
+        self.held.add(decoded.bytes());
+        self.commits.push(decoded);
+    }
+
+    /// Adds the next batch.
+    pub(crate) fn append(&mut self, next: Self) {
+        let Self { commits, caught_up, held } = next;
+        self.held.add(held.bytes());
+        self.commits.extend(commits);
+        self.caught_up = caught_up;
     }
 }
 
@@ -36,11 +53,11 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Starts after a position.
-    pub(crate) fn after(log: &Arc<dyn EventLog>, position: Position) -> Self {
+    pub(crate) fn after(log: &Arc<dyn EventLog>, position: Position, memory: &ProjectorMemory) -> Self {
         let (sender, arrivals) = mpsc::channel(READ_AHEAD);
-        let log = Arc::clone(log);
+        let (log, memory) = (Arc::clone(log), memory.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = read(&log, position, &sender).await {
+            if let Err(error) = read(&log, position, &memory, &sender).await {
                 // Fails only when the consumer is gone.
                 let _ = sender.send(Err(error)).await;
             }
@@ -77,15 +94,28 @@ impl Reader {
 async fn read(
     log: &Arc<dyn EventLog>,
     after: Position,
+    memory: &ProjectorMemory,
     sender: &mpsc::Sender<Result<Arrived, ReadError>>,
 ) -> Result<(), ReadError> {
     let mut tail = log.tail(Selection::All, after).await?;
     loop {
-        let batch = tail.next().await?;
-        let commits = batch.commits.into_iter().map(Decoded::new).collect();
-        let arrived = Arrived { commits, caught_up: batch.caught_up };
-        if sender.send(Ok(arrived)).await.is_err() {
-            return Ok(());
+        let TailBatch { commits, caught_up, .. } = tail.next().await?;
+        let mut commits = commits.into_iter();
+        loop {
+            let mut piece = Arrived::new(&memory.commits);
+            while (piece.commits.is_empty() || piece.held.bytes() < memory.piece_bytes())
+                && let Some(recorded) = commits.next()
+            {
+                piece.push(Decoded::new(recorded));
+            }
+            let is_last = commits.len() == 0;
+            piece.caught_up = is_last && caught_up;
+            if sender.send(Ok(piece)).await.is_err() {
+                return Ok(());
+            }
+            if is_last {
+                break;
+            }
         }
     }
 }
@@ -98,4 +128,49 @@ pub(crate) fn unknown_event(decoded: &Decoded) -> Option<String> {
 /// The first commit with an event of a newer build.
 pub(crate) fn first_unknown(commits: &[Decoded]) -> Option<(usize, String)> {
     commits.iter().enumerate().find_map(|(index, decoded)| Some((index, unknown_event(decoded)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, StreamId, Workspace};
+    use capstan_eventlog::MemoryLog;
+    use chrono::Utc;
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// The first commit of a stream, with an event of 1,000 bytes.
+    fn first_of(stream: u128) -> Commit {
+        let data = RawValue::from_string(format!("\"{}\"", "x".repeat(998))).unwrap();
+        Commit {
+            commit_id: CommitId(Uuid::from_u128(stream)),
+            stream: StreamId::new(Workspace::new("dev").unwrap(), "task", &stream.to_string()).unwrap(),
+            version: 1,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
+            events: vec![EventRecord { name: "task-done".into(), version: 1, data }],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_batch_of_the_log_is_read_in_pieces_that_fit_the_memory() {
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+        for stream in 1..=20 {
+            log.append(&first_of(stream)).await.unwrap();
+        }
+        let memory = ProjectorMemory { commits: MemoryShare::new(100_000), ..ProjectorMemory::default() };
+        let mut reader = Reader::after(&log, Position::START, &memory);
+        let (mut commits, mut pieces) = (0, Vec::new());
+        while pieces.last() != Some(&true) {
+            let piece = reader.next().await.unwrap();
+            assert!(piece.commits.len() <= 2, "{} commits", piece.commits.len());
+            assert!(memory.commits.held() <= memory.commits.limit() / 2, "{} bytes", memory.commits.held());
+            commits += piece.commits.len();
+            pieces.push(piece.caught_up);
+        }
+        assert_eq!((commits, pieces.len()), (20, 10), "only the last one is at the end of the log");
+        drop(reader);
+    }
 }

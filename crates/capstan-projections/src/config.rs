@@ -4,12 +4,50 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_envelope::Position;
+use capstan_envelope::{MemoryShare, Position};
 
 use crate::replay::config::ReplayConfig;
 
 /// Called with the new position after each transaction of the projector.
 pub type OnProgress = Arc<dyn Fn(Position) + Send + Sync>;
+
+/// Memory of the projector.
+#[derive(Clone, Debug)]
+pub struct ProjectorMemory {
+    /// Rows: two thirds for those kept from batch to batch, the rest for those that a batch reads.
+    pub rows: MemoryShare,
+    /// Commits on their way into the read models: read ahead, gathered, and being written.
+    pub commits: MemoryShare,
+}
+
+impl ProjectorMemory {
+    /// Bytes of rows to keep.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.rows.limit() / 3 * 2
+    }
+
+    /// Bytes of rows that a batch reads, as far as they can be foreseen.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.rows.limit() / 3
+    }
+
+    /// Bytes of commits at which a batch is full. One is gathered while another is written.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        self.commits.limit() / 4
+    }
+
+    /// Bytes of commits that are decoded at once. Three such pieces are read ahead, and the last one of a batch may exceed it.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        self.commits.limit() / 16
+    }
+}
+
+impl Default for ProjectorMemory {
+    /// Without limits.
+    fn default() -> Self {
+        Self { rows: MemoryShare::unlimited(), commits: MemoryShare::unlimited() }
+    }
+}
 
 /// Configuration of the projector.
 #[derive(Clone)]
@@ -25,6 +63,8 @@ pub struct ProjectorConfig {
     pub lease: Duration,
     /// Interval at which an idle projector renews the lease.
     pub renew_every: Duration,
+    /// Memory of rows and commits.
+    pub memory: ProjectorMemory,
     /// Memory, processors and disk of a rebuild.
     pub replay: ReplayConfig,
     /// Called with every new position, for example to publish it to other processes.
@@ -43,6 +83,7 @@ impl Default for ProjectorConfig {
             linger: Duration::ZERO,
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
+            memory: ProjectorMemory::default(),
             replay: ReplayConfig::default(),
             on_progress: None,
         }
@@ -62,6 +103,7 @@ impl fmt::Debug for ProjectorConfig {
             .field("linger", &self.linger)
             .field("lease", &self.lease)
             .field("renew_every", &self.renew_every)
+            .field("memory", &self.memory)
             .field("replay", &self.replay)
             .finish_non_exhaustive()
     }

@@ -7,6 +7,11 @@ use capstan_domain::task::event::TaskAccepted;
 use capstan_envelope::{Applied, CodecError, CommitId, Recorded};
 use chrono::{DateTime, Utc};
 
+/// Memory of a commit besides its events: names, ids, metadata. In bytes.
+const COMMIT_BYTES: usize = 1_024;
+/// Times the text of an event is in memory: as stored, decoded, and in statements.
+const FORMS: usize = 3;
+
 /// A commit, decoded once for all models.
 #[derive(Debug)]
 pub(crate) struct Decoded {
@@ -24,9 +29,10 @@ impl Decoded {
         Self { recorded, events }
     }
 
-    /// Bytes of its events as stored.
+    /// Bytes it takes on its way into the tables, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.recorded.commit.events.iter().map(|event| event.data.get().len()).sum()
+        let stored = self.recorded.commit.events.iter().map(|event| event.data.get().len()).sum::<usize>();
+        COMMIT_BYTES + FORMS * stored
     }
 }
 

@@ -3,7 +3,7 @@
 use capstan_contract::causes::explain;
 use capstan_contract::{DomainEvent, TaskCodec};
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
-use capstan_envelope::{Carried, Codec as _, Position, Recorded, StreamHead, StreamId};
+use capstan_envelope::{Carried, Codec as _, Held, Position, Recorded, StreamHead, StreamId};
 use capstan_eventlog::Archived;
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::catalogue::streams::{StreamRow, stream_key};
 use crate::catalogue::tasks::TaskRow;
 use crate::catalogue::{MODELS, model};
+use crate::config::ProjectorMemory;
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
 use crate::model::Named;
@@ -19,10 +20,6 @@ use crate::session::Session;
 use crate::store_error::StoreError;
 use crate::table::Outgoing;
 
-/// Bytes of rows kept after a batch, over all models.
-const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes of the rows that a batch reads, as far as they can be foreseen.
-const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Commits of a batch however long the rows are.
 const READ_MIN: usize = 16;
 /// Bytes of a row before any was read.
@@ -50,6 +47,10 @@ pub(crate) struct Fold {
     writes_tasks: bool,
     /// Bytes of rows that are kept after a batch; above it all are dropped and read again when needed.
     pub(crate) kept_bytes_max: usize,
+    /// Bytes of rows that a batch reads, as far as they can be foreseen.
+    read_bytes_max: usize,
+    /// Bytes of the rows in memory, where they have a share.
+    held: Option<Held>,
     /// Bytes of a row that is read, by those read last.
     read_mean: usize,
     /// True for a log whose beginning is archived and carried forward.
@@ -58,7 +59,7 @@ pub(crate) struct Fold {
 
 impl Fold {
     /// A fold of the models `takes` accepts. Streams and tasks are always folded, because they hold the heads of all
-    /// streams and what the other models need of a task, but only written when accepted.
+    /// streams and what the other models need of a task, but only written when accepted. Its memory has no limit.
     pub(crate) fn for_models(takes: impl Fn(&str) -> bool) -> Self {
         Self {
             streams: ModelRows::default(),
@@ -70,7 +71,9 @@ impl Fold {
                 .collect(),
             writes_streams: takes(StreamRow::NAME),
             writes_tasks: takes(TaskRow::NAME),
-            kept_bytes_max: KEPT_BYTES_MAX,
+            kept_bytes_max: usize::MAX,
+            read_bytes_max: usize::MAX,
+            held: None,
             read_mean: READ_AT_FIRST,
             is_carried: false,
         }
@@ -81,7 +84,17 @@ impl Fold {
         Self { is_carried: archived.is_carried(), ..self }
     }
 
-    /// This fold with less in memory.
+    /// This fold with its rows in this memory.
+    pub(crate) fn within(self, memory: &ProjectorMemory) -> Self {
+        Self {
+            kept_bytes_max: memory.kept_bytes(),
+            read_bytes_max: memory.read_bytes(),
+            held: Some(memory.rows.hold(0)),
+            ..self
+        }
+    }
+
+    /// This fold with so many bytes of rows kept after a batch.
     pub(crate) fn keeping(self, kept_bytes_max: usize) -> Self {
         Self { kept_bytes_max, ..self }
     }
@@ -125,12 +138,13 @@ impl Fold {
         .await?;
         let mean = self.bytes().saturating_sub(bytes) / lacking.max(1);
         self.read_mean = mean.max(self.read_mean / 2);
+        self.count();
         Ok(())
     }
 
     /// Most commits of the next batch, when its rows are as long as those that were read last: they are all in memory at once.
     pub(crate) fn commits_max(&self) -> usize {
-        (READ_BYTES_MAX / self.read_mean.max(1)).max(READ_MIN)
+        (self.read_bytes_max / self.read_mean.max(1)).max(READ_MIN)
     }
 
     /// Folds one commit into all models, or into none.
@@ -215,6 +229,8 @@ impl Fold {
         }
         if self.bytes() > self.kept_bytes_max {
             self.forget();
+        } else {
+            self.count();
         }
         Ok(statements)
     }
@@ -231,6 +247,14 @@ impl Fold {
     /// Drops all rows.
     pub(crate) fn forget(&mut self) {
         self.all_mut().for_each(Rows::forget);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let bytes = self.bytes();
+        if let Some(held) = &mut self.held {
+            held.set(bytes);
+        }
     }
 
     /// Bytes that the rows in memory take, by their documents as last read or written.

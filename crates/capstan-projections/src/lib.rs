@@ -54,7 +54,7 @@ pub use catalogue::outputs::OutputRow;
 pub use catalogue::runs::RunObject;
 pub use catalogue::tasks::TaskObject;
 pub use catalogue::{MODELS, ReadModel, answers};
-pub use config::{OnProgress, ProjectorConfig};
+pub use config::{OnProgress, ProjectorConfig, ProjectorMemory};
 pub use decided::new_task;
 pub use digest::DigestError;
 pub use inspection::{DatabaseInspection, TablesState};

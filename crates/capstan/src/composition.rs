@@ -27,6 +27,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::memory::{MemoryBudget, Part};
+
 /// Lag of the read models above which this process is not ready.
 const LAG_MAX: Duration = Duration::from_secs(30);
 
@@ -51,6 +53,7 @@ pub(crate) struct NodeConfig {
     pub(crate) durability: DurabilityHint,
     pub(crate) database_url: String,
     pub(crate) api: ApiConfig,
+    pub(crate) memory: MemoryBudget,
     pub(crate) replicas: usize,
     pub(crate) lease_ms: i64,
     pub(crate) class_concurrency: u32,
@@ -70,6 +73,7 @@ impl NodeConfig {
             durability: DurabilityHint::Auto,
             database_url,
             api: ApiConfig::default(),
+            memory: MemoryBudget::default(),
             replicas: 1,
             lease_ms: 30_000,
             class_concurrency: 1,
@@ -117,7 +121,8 @@ impl Node {
         };
         let log = JetStreamLog::connect(jetstream.clone()).await.context("open the event log")?;
         let log = Arc::new(log);
-        let any_log: Arc<dyn EventLog> = Arc::new(SharedTail::new(log.clone()));
+        let memory = &config.memory;
+        let any_log: Arc<dyn EventLog> = Arc::new(SharedTail::new(log.clone(), &memory.share(Part::Tail)));
         let read_models = ReadModels::connect(&config.database_url)?;
         read_models::prepare(&read_models, &stopping).await?;
         // Engine requests and bus commands have a separate connection: large reads must not delay them.
@@ -131,8 +136,9 @@ impl Node {
         let subjects = Subjects::default();
 
         let snapshots: Arc<dyn Snapshots> = Arc::new(read_models.clone());
-        let dispatchers = Dispatchers::new(&any_log, &snapshots);
-        let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
+        let dispatchers = Dispatchers::new(&any_log, &snapshots, &memory.streams());
+        let live = LiveConfig { recent: memory.share(Part::Recent), ..LiveConfig::default() };
+        let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), live).await?;
         live.observe({
             let dispatchers = dispatchers.clone();
             move |recorded| dispatchers.observe(recorded)
@@ -142,6 +148,7 @@ impl Node {
             let announce = progress::announcer(bus_client.clone(), subjects.clone());
             let mut projector = ProjectorConfig {
                 on_progress: Some(announce),
+                memory: memory.projector(),
                 replay: config.api.replay.clone(),
                 ..ProjectorConfig::default()
             };
@@ -161,6 +168,7 @@ impl Node {
                 class_limit: config.class_concurrency,
                 ..capstan_domain::matching::Config::default()
             },
+            start: memory.share(Part::Start),
             ..EngineConfig::default()
         };
         let stop_engine = CancellationToken::new();
@@ -179,6 +187,15 @@ impl Node {
         } else {
             None
         };
+
+        let mut api = config.api;
+        api.past_configs = memory.share(Part::PastConfigs);
+        api.nats.intake = memory.share(Part::Intake);
+        let publishing = memory.clone().publish();
+        tokio::spawn({
+            let stopping = stopping.clone();
+            async move { stopping.run_until_cancelled(publishing).await }
+        });
 
         let engine_client = EngineClient::new(bus_client.clone(), subjects);
         let projector_status = projector.as_ref().map(ProjectorHandle::status);
@@ -207,7 +224,7 @@ impl Node {
             checks,
             metrics: metrics::recorder()?,
             stopping: stopping.clone(),
-            config: config.api,
+            config: api,
         });
         let listener =
             TcpListener::bind(config.http).await.with_context(|| format!("listen on {}", config.http))?;

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use crate::composition::{Node, NodeConfig};
+use crate::memory::{DEFAULT_MB, MAX_MB, MIN_MB, MemoryBudget};
 use crate::worker::Execution;
 use crate::{output, shutdown, worker};
 
@@ -32,6 +33,15 @@ pub(crate) struct Dev {
     /// Flushing before an acknowledgement.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArgument,
+    /// Memory for caches, recent events and queues, in MB; the process takes about 60 MB more, and the engine 200 to 500 bytes
+    /// for each open task.
+    #[arg(
+        long,
+        env = "CAPSTAN_MEMORY_MB",
+        default_value_t = DEFAULT_MB,
+        value_parser = clap::value_parser!(u32).range(i64::from(MIN_MB)..=i64::from(MAX_MB))
+    )]
+    memory_mb: u32,
     /// Start without the built-in worker.
     #[arg(long)]
     no_worker: bool,
@@ -90,6 +100,7 @@ impl Dev {
         let mut config = NodeConfig::new(servers.nats_url(), servers.database_url());
         config.nats_monitor_url = Some(servers.nats_monitor_url());
         config.http = self.http;
+        config.memory = MemoryBudget::of_mb(self.memory_mb);
         config.lease_ms = self.lease_ms;
         config.class_concurrency = self.class_concurrency;
         // The data folder is locked, so no other projector can run on it.

@@ -15,6 +15,8 @@ mod dev;
 mod doctor;
 mod local_servers;
 mod log;
+mod memory;
+mod metric;
 mod observability;
 mod output;
 mod projection;

@@ -7,6 +7,7 @@ use capstan_api::{Access, AdminToken, ApiConfig, NatsConfig, RateLimit};
 use clap::Args;
 
 use crate::composition::{Node, NodeConfig};
+use crate::memory::MemoryBudget;
 use crate::settings::{Settings, SettingsFaults};
 use crate::{output, shutdown};
 
@@ -47,6 +48,10 @@ pub(crate) struct SettingsSource {
     /// Copies of each stream that this process creates: 1, 3 or 5.
     #[arg(long)]
     replicas: Option<String>,
+    /// Memory for caches, recent events and queues, in MB, 64 at least; the process takes about 60 MB more, and an engine 200 to
+    /// 500 bytes for each open task.
+    #[arg(long)]
+    memory_mb: Option<String>,
     /// Duration of a lease without renewal, in milliseconds.
     #[arg(long)]
     lease_ms: Option<String>,
@@ -79,6 +84,7 @@ impl SettingsSource {
             ("database_url", self.database_url),
             ("admin_token", self.admin_token),
             ("replicas", self.replicas),
+            ("memory_mb", self.memory_mb),
             ("engine.lease_ms", self.lease_ms),
             ("engine.class_concurrency", self.class_concurrency),
             ("create_workspace", self.workspace),
@@ -113,6 +119,7 @@ fn node_config(settings: Settings) -> anyhow::Result<NodeConfig> {
     config.nats_monitor_url = some(settings.nats_monitor_url);
     config.durability = settings.durability;
     config.replicas = settings.replicas;
+    config.memory = MemoryBudget::of_mb(settings.memory_mb);
     config.lease_ms = engine.lease_ms;
     config.class_concurrency = engine.class_concurrency;
     let replay = &mut config.api.replay;
@@ -137,6 +144,7 @@ fn node_config(settings: Settings) -> anyhow::Result<NodeConfig> {
             concurrency: limits.bus_concurrency,
             ack_wait: Duration::from_millis(limits.bus_ack_wait_ms),
             deliveries_max: limits.bus_deliveries,
+            ..config.api.nats
         },
         ..config.api
     };

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::composition::Roles;
+use crate::memory::{MAX_MB, MIN_MB};
 
 /// Every setting with its default and description.
 pub(crate) const DEFAULTS: &str = include_str!("settings/defaults.toml");
@@ -45,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) admin_token: String,
     pub(crate) replicas: usize,
     pub(crate) durability: DurabilityHint,
+    pub(crate) memory_mb: u32,
     pub(crate) create_workspace: String,
     pub(crate) engine: EngineSettings,
     pub(crate) rebuild: RebuildSettings,
@@ -145,6 +147,10 @@ impl Settings {
         require(!self.nats_url.is_empty(), "nats_url: is required (or NATS_URL)");
         require(!self.database_url.is_empty(), "database_url: is required (or DATABASE_URL)");
         require(matches!(self.replicas, 1 | 3 | 5), "replicas: must be 1, 3 or 5");
+        require(
+            (MIN_MB..=MAX_MB).contains(&self.memory_mb),
+            &format!("memory_mb: must be {MIN_MB} to {MAX_MB}"),
+        );
         require((500..=3_600_000).contains(&self.engine.lease_ms), "engine.lease_ms: must be 500 to 3600000");
         require(self.engine.cancel_grace_ms >= 0, "engine.cancel_grace_ms: must not be negative");
         require(
@@ -345,6 +351,7 @@ fn kind(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::DEFAULT_MB;
 
     const TOKEN: &str = "12345678901234567890123456789012";
 
@@ -393,6 +400,24 @@ mod tests {
             ["role", "http", "nats_url", "database_url", "replicas", "admin_token"],
             "{faults:?}"
         );
+    }
+
+    #[test]
+    fn the_memory_is_set_by_each_source_and_has_a_least() {
+        let memory = |file: &str, variable: Option<&str>, flag: Option<&str>| {
+            let variable = variable.map(|text| ("CAPSTAN_MEMORY_MB", text));
+            let environment: Vec<_> = URLS.into_iter().chain(variable).collect();
+            read(file, &environment, &[("memory_mb", flag.map(str::to_owned))]).map(|read| read.memory_mb)
+        };
+        assert_eq!(memory("", None, None), Ok(DEFAULT_MB));
+        assert_eq!(memory("memory_mb = 100", None, None), Ok(100));
+        assert_eq!(memory("memory_mb = 100", Some("200"), None), Ok(200));
+        assert_eq!(memory("memory_mb = 100", Some("200"), Some("64")), Ok(64));
+        let refused = Err(vec!["memory_mb: must be 64 to 1000000".to_owned()]);
+        assert_eq!(memory("", None, Some("63")), refused);
+        assert_eq!(memory("", Some("1000001"), None), refused);
+        assert!(memory("", Some("much"), None).is_err());
+        assert!(memory("", None, Some("-1")).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use capstan_contract::{
     AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
 };
-use capstan_dispatch::{Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, Snapshots};
+use capstan_dispatch::{Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, Snapshots, StreamCache};
 use capstan_domain::agent::Agent;
 use capstan_domain::channel::Channel;
 use capstan_domain::class::Class;
@@ -58,17 +58,18 @@ pub struct Dispatchers {
 
 impl Dispatchers {
     /// Dispatchers on one log. `snapshots` save reading whole streams, except those of tokens: a snapshot may lag behind
-    /// a revocation, so tokens are read from the log alone.
-    pub fn new(log: &Arc<dyn EventLog>, snapshots: &Arc<dyn Snapshots>) -> Self {
+    /// a revocation, so tokens are read from the log alone. All keep the streams they have seen in `cache`.
+    pub fn new(log: &Arc<dyn EventLog>, snapshots: &Arc<dyn Snapshots>, cache: &StreamCache) -> Self {
+        let no_snapshots: Arc<dyn Snapshots> = Arc::new(NoSnapshots);
         Self {
-            workspaces: dispatcher(log, snapshots),
-            agents: dispatcher(log, snapshots),
-            schedules: dispatcher(log, snapshots),
-            channels: dispatcher(log, snapshots),
-            classes: dispatcher(log, snapshots),
-            sessions: dispatcher(log, snapshots),
-            tasks: dispatcher(log, snapshots),
-            tokens: dispatcher(log, &(Arc::new(NoSnapshots) as Arc<dyn Snapshots>)),
+            workspaces: dispatcher(log, snapshots, cache),
+            agents: dispatcher(log, snapshots, cache),
+            schedules: dispatcher(log, snapshots, cache),
+            channels: dispatcher(log, snapshots, cache),
+            classes: dispatcher(log, snapshots, cache),
+            sessions: dispatcher(log, snapshots, cache),
+            tasks: dispatcher(log, snapshots, cache),
+            tokens: dispatcher(log, &no_snapshots, cache),
         }
     }
 
@@ -86,13 +87,19 @@ impl Dispatchers {
 
     /// The dispatchers the engine uses.
     pub fn deciders(&self) -> Deciders {
-        Deciders { tasks: self.tasks.clone(), schedules: self.schedules.clone(), agents: self.agents.clone() }
+        Deciders {
+            tasks: self.tasks.clone(),
+            schedules: self.schedules.clone(),
+            classes: self.classes.clone(),
+            agents: self.agents.clone(),
+        }
     }
 }
 
 fn dispatcher<D: Dispatchable, C: Codec<Event = D::Event>>(
     log: &Arc<dyn EventLog>,
     snapshots: &Arc<dyn Snapshots>,
+    cache: &StreamCache,
 ) -> Arc<Dispatcher<D, C>> {
-    Arc::new(Dispatcher::new(log.clone(), snapshots.clone(), DispatcherConfig::default()))
+    Arc::new(Dispatcher::new(log.clone(), snapshots.clone(), DispatcherConfig::new(cache.clone())))
 }

@@ -16,6 +16,7 @@ use async_nats::jetstream::{self, AckKind, Message};
 use bytes::Bytes;
 use capstan_contract::command::COMMAND_NAMES;
 use capstan_domain::span::backoff_ms;
+use capstan_envelope::Held;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -40,10 +41,10 @@ const CONSUMER: &str = "capstan-commands";
 const BACK_OFF_MS_MAX: i64 = 30_000;
 /// Commands that may wait for earlier ones of their entity, for each that may run.
 const WAITING_MAX: usize = 4;
-/// Bytes of commands that one request to the server may answer; more where a single message may be longer.
-const PULL_BYTES_MAX: usize = 8 << 20;
-/// Bytes of commands held at which no more are taken.
-const HELD_BYTES_MAX: usize = 16 << 20;
+/// Part of the memory that held commands take before no more are taken.
+const HELD_PART: usize = 2;
+/// Part of it that one request to the server may answer, of which two are under way; more where a single message may be longer.
+const PULL_PART: usize = 4;
 /// The fields that name a session, in a command that creates a task.
 const SESSION_FIELDS: [&str; 2] = ["session_id", "session_key"];
 
@@ -68,7 +69,9 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
     let mut messages = consumer
         .stream()
         .max_messages_per_batch(bounds.concurrency)
-        .max_bytes_per_batch(PULL_BYTES_MAX.max(2 * surface.client.server_info().max_payload))
+        .max_bytes_per_batch(
+            (bounds.intake.limit() / PULL_PART).max(2 * surface.client.server_info().max_payload),
+        )
         .expires(Duration::from_secs(30))
         .heartbeat(Duration::from_secs(5))
         .messages()
@@ -81,7 +84,7 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
         resting: JoinSet::new(),
         ends: surface.stop.child_token(),
         outcomes,
-        held_bytes: 0,
+        held: bounds.intake.hold(0),
         surface: &surface,
     };
     let ended = intake.work_off(&mut messages).await;
@@ -140,7 +143,7 @@ struct Intake<'a> {
     /// Cancelled when nothing more is tried.
     ends: CancellationToken,
     /// Bytes of the commands that are not over.
-    held_bytes: usize,
+    held: Held,
 }
 
 impl Intake<'_> {
@@ -151,7 +154,7 @@ impl Intake<'_> {
         loop {
             let has_room = self.running.len() < bounds.concurrency
                 && self.lanes.waiting() < WAITING_MAX * bounds.concurrency
-                && self.held_bytes < HELD_BYTES_MAX;
+                && self.held.bytes() < bounds.intake.limit() / HELD_PART;
             tokio::select! {
                 () = self.surface.stop.cancelled() => return Ok(()),
                 Some(tried) = self.running.join_next() => self.go_on(tried?),
@@ -159,7 +162,7 @@ impl Intake<'_> {
                 _ = hold.tick() => self.hold().await?,
                 message = messages.next(), if has_room => {
                     let command = Command::from_message(self.surface, message.ok_or("the consumer ended")??)?;
-                    self.held_bytes += command.message.payload.len();
+                    self.held.add(command.message.payload.len());
                     let lane = command.lane.clone();
                     if let Some(first) = self.lanes.arrive(&lane, command) {
                         self.run(first);
@@ -176,7 +179,7 @@ impl Intake<'_> {
     fn go_on(&mut self, tried: Tried) {
         match tried {
             Tried::Over(lane, bytes) => {
-                self.held_bytes -= bytes;
+                self.held.remove(bytes);
                 if let Some(next) = self.lanes.done(&lane) {
                     self.run(next);
                 }

@@ -7,12 +7,12 @@ use capstan_api::{
     Access, ApiConfig, App, DeadLetters, Dispatchers, Parts, ReadModelsCheck, Reads, Tasks, nats,
 };
 use capstan_contract::subject::Subjects;
-use capstan_dispatch::{CommandContext, Snapshots};
+use capstan_dispatch::{CommandContext, Snapshots, StreamCache};
 use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::task::{Command, Task, command};
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
-use capstan_envelope::{Actor, Position, StreamId, Workspace};
+use capstan_envelope::{Actor, MemoryShare, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, SharedTail, Topology};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
@@ -155,10 +155,10 @@ impl Api {
         projector: Arc<ProjectorHandle>,
         config: ApiConfig,
     ) -> anyhow::Result<Self> {
-        let shared: Arc<dyn EventLog> = Arc::new(SharedTail::new(log.clone()));
+        let shared: Arc<dyn EventLog> = Arc::new(SharedTail::new(log.clone(), &MemoryShare::unlimited()));
         let live = LiveHub::start(shared.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         let snapshots: Arc<dyn Snapshots> = Arc::new(models.clone());
-        let dispatchers = Dispatchers::new(&shared, &snapshots);
+        let dispatchers = Dispatchers::new(&shared, &snapshots, &StreamCache::new(MemoryShare::unlimited()));
         live.observe({
             let tokens = dispatchers.tokens.clone();
             move |recorded| tokens.observe(recorded)

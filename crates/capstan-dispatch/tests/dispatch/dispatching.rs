@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use capstan_decider::Decider;
 use capstan_dispatch::{
     CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, ReadFailure, Snapshot,
-    SnapshotError, Snapshots,
+    SnapshotError, Snapshots, StreamCache,
 };
 use capstan_envelope::{
-    Actor, Carried, Commit, CommitId, KeysSeen, Metadata, Position, Recorded, StreamId, Workspace,
+    Actor, Carried, Commit, CommitId, KeysSeen, MemoryShare, Metadata, Position, Recorded, StreamId,
+    Workspace,
 };
 use capstan_eventlog::{Archived, EventLog, MemoryLog};
 use chrono::DateTime;
@@ -73,12 +74,17 @@ codec!(TillCodec, Moved, "till", "moved");
 
 pub(crate) type Tills = Dispatcher<Till, TillCodec>;
 
+/// The usual bounds, with a memory of its own.
+pub(crate) fn config() -> DispatcherConfig {
+    DispatcherConfig::new(StreamCache::new(MemoryShare::unlimited()))
+}
+
 pub(crate) fn tills(log: &(impl EventLog + Clone)) -> Tills {
     tills_with(log, NoSnapshots)
 }
 
 pub(crate) fn tills_with(log: &(impl EventLog + Clone), snapshots: impl Snapshots + 'static) -> Tills {
-    Dispatcher::new(Arc::new(log.clone()), Arc::new(snapshots), DispatcherConfig::default())
+    Dispatcher::new(Arc::new(log.clone()), Arc::new(snapshots), config())
 }
 
 pub(crate) fn till(name: &str) -> StreamId {
@@ -123,7 +129,7 @@ impl Snapshots for Busy {
 #[tokio::test]
 async fn only_so_many_streams_are_loaded_at_once() {
     let (log, busy) = (MemoryLog::new(), Busy::default());
-    let config = DispatcherConfig { loads_max: 3, ..DispatcherConfig::default() };
+    let config = DispatcherConfig { loads_max: 3, ..config() };
     let tills = Arc::new(Tills::new(Arc::new(log), Arc::new(busy.clone()), config));
     let mut asked = tokio::task::JoinSet::new();
     for number in 0..20 {
@@ -372,7 +378,7 @@ async fn without_snapshots_a_stream_comes_from_the_log_and_a_short_one_without_a
             before.execute(&till("a"), &Ask::Take(1), &context(id)).await.unwrap();
         }
         let known = log.stream_reads.load(Ordering::SeqCst);
-        let fresh = Tills::new(Arc::new(log.clone()), Arc::new(Gone), DispatcherConfig::default());
+        let fresh = Tills::new(Arc::new(log.clone()), Arc::new(Gone), config());
         assert_eq!(fresh.load(&till("a")).await.unwrap().state.held, commits as u64);
         assert_eq!(log.stream_reads.load(Ordering::SeqCst) - known, replays, "of {commits} commits");
     }
@@ -458,7 +464,7 @@ async fn concurrent_writers_of_one_stream_all_succeed_exactly_once() {
 #[tokio::test]
 async fn many_streams_pass_through_a_small_memory() {
     let log = MemoryLog::new();
-    let config = DispatcherConfig { cached_streams_max: 64, ..DispatcherConfig::default() };
+    let config = DispatcherConfig::new(StreamCache::new(MemoryShare::new(64 * 3_072)));
     let tills: Tills = Dispatcher::new(Arc::new(log.clone()), Arc::new(NoSnapshots), config);
     for round in 0..3_u128 {
         for n in 0..300_u128 {

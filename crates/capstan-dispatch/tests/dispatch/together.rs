@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 
 use capstan_decider::Decider;
 use capstan_dispatch::{
-    CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, Together, TogetherError,
-    execute_together,
+    CommandContext, DispatchError, Dispatcher, NoSnapshots, Together, TogetherError, execute_together,
 };
 use capstan_envelope::{Position, StreamId, Workspace};
 use capstan_eventlog::{EventLog, MemoryLog};
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::command::{codec, context, keyed};
+use crate::dispatching::config;
 use crate::troubled::Troubled;
 
 /// A purse gives coins as long as it has them.
@@ -104,8 +104,8 @@ impl Shop {
         let log: Arc<dyn EventLog> = Arc::new(log.clone());
         let none = || Arc::new(NoSnapshots);
         Self {
-            purses: Dispatcher::new(Arc::clone(&log), none(), DispatcherConfig::default()),
-            shelves: Dispatcher::new(log, none(), DispatcherConfig::default()),
+            purses: Dispatcher::new(Arc::clone(&log), none(), config()),
+            shelves: Dispatcher::new(log, none(), config()),
         }
     }
 

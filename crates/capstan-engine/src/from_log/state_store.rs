@@ -5,12 +5,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use capstan_domain::task::State;
+use capstan_envelope::{Held, MemoryShare};
 use lru::LruCache;
 
 use crate::leader_error::LeaderError;
 
-/// Most bytes of states in memory, by an estimate.
-const HOT_BYTES_MAX: usize = 16 << 20;
 /// Bytes a state in memory takes beside its text.
 const STATE_BYTES: usize = 3072;
 /// Bytes of text from which on an estimate is replaced by a measurement.
@@ -34,7 +33,9 @@ impl Stored {
 /// States of tasks by number.
 pub(super) struct StateStore {
     hot: LruCache<u32, Stored>,
-    hot_bytes: usize,
+    /// Bytes of those, by an estimate, and most of them.
+    held: Held,
+    bytes_max: usize,
     /// Places in the file, by number.
     cold: Vec<Option<Place>>,
     file: File,
@@ -50,10 +51,12 @@ struct Place {
 }
 
 impl StateStore {
-    pub(super) fn new() -> Result<Self, LeaderError> {
+    /// An empty store, which keeps states in this share up to so many bytes.
+    pub(super) fn new(share: &MemoryShare, bytes_max: usize) -> Result<Self, LeaderError> {
         Ok(Self {
             hot: LruCache::unbounded(),
-            hot_bytes: 0,
+            held: share.hold(0),
+            bytes_max,
             cold: Vec::new(),
             file: tempfile::tempfile()?,
             written: 0,
@@ -69,14 +72,14 @@ impl StateStore {
         if let Some(place) = self.cold.get_mut(number as usize) {
             *place = None;
         }
-        self.hot_bytes += stored.held_bytes();
+        self.held.add(stored.held_bytes());
         if let Some(before) = self.hot.put(number, stored) {
-            self.hot_bytes -= before.held_bytes();
+            self.held.remove(before.held_bytes());
         }
-        while self.hot_bytes > HOT_BYTES_MAX
+        while self.held.bytes() > self.bytes_max
             && let Some((number, stored)) = self.hot.pop_lru()
         {
-            self.hot_bytes -= stored.held_bytes();
+            self.held.remove(stored.held_bytes());
             self.write(number, &encoded(&stored.state)?)?;
         }
         Ok(())
@@ -85,7 +88,7 @@ impl StateStore {
     /// Takes the state of this number out.
     pub(super) fn take(&mut self, number: u32) -> Result<Option<Stored>, LeaderError> {
         if let Some(stored) = self.hot.pop(&number) {
-            self.hot_bytes -= stored.held_bytes();
+            self.held.remove(stored.held_bytes());
             return Ok(Some(stored));
         }
         let Some(place) = self.cold.get_mut(number as usize).and_then(Option::take) else { return Ok(None) };
@@ -154,8 +157,9 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_as_it_was_put_last_from_memory_and_file() {
-        let (mut store, task) = (StateStore::new().unwrap(), accepted());
-        let count = (HOT_BYTES_MAX / STATE_BYTES) as u32;
+        let (share, task) = (MemoryShare::new(8 << 20), accepted());
+        let mut store = StateStore::new(&share, share.limit()).unwrap();
+        let count = (2 * share.limit() / STATE_BYTES) as u32;
         for round in 0..2 {
             for number in 0..count {
                 if round > 0 {
@@ -165,7 +169,7 @@ mod tests {
                 let bytes = number as usize % 7_000;
                 store.put(number, Stored { state: numbered(&task, number, round), bytes }).unwrap();
             }
-            assert!(store.hot_bytes <= HOT_BYTES_MAX);
+            assert!(!share.is_exceeded(), "{} bytes", share.held());
             assert!(store.written > 0, "more than fits into memory was put");
         }
         assert!(store.take(count).unwrap().is_none());

@@ -12,7 +12,7 @@ use capstan_contract::{ScheduleCodec, TaskCodec, WorkspaceCodec};
 use capstan_decider::{Decider, fold};
 use capstan_dispatch::{
     CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, OpenStream, OpenStreams,
-    OpenTasks, SnapshotError, Spent,
+    OpenTasks, SnapshotError, Spent, StreamCache,
 };
 use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
@@ -26,8 +26,8 @@ use capstan_domain::usage::Usage;
 use capstan_domain::workspace::Workspace as Workspaces;
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{
-    Actor, Codec, Commit, CommitFacts, CommitHash, CommitId, EventRecord, Metadata, Position, Recorded,
-    StreamHead, StreamId, Workspace,
+    Actor, Codec, Commit, CommitFacts, CommitHash, CommitId, EventRecord, MemoryShare, Metadata, Position,
+    Recorded, StreamHead, StreamId, Workspace,
 };
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
@@ -142,7 +142,8 @@ fn snapshots<D: Decider<State: serde::Serialize + Send + 'static>>(
 pub(crate) fn dispatcher<D: Dispatchable, C: Codec<Event = D::Event>>(
     log: &Arc<dyn EventLog>,
 ) -> Arc<Dispatcher<D, C>> {
-    Arc::new(Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), DispatcherConfig::default()))
+    let config = DispatcherConfig::new(StreamCache::new(MemoryShare::unlimited()));
+    Arc::new(Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), config))
 }
 
 impl Office {
@@ -191,6 +192,7 @@ impl Office {
             Deciders {
                 tasks: dispatcher(&self.log),
                 schedules: dispatcher(&self.log),
+                classes: dispatcher(&self.log),
                 agents: dispatcher(&self.log),
             },
             open_tasks,

@@ -23,8 +23,8 @@ const BATCH_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Leads the batch id; readers need not hold such a batch together.
 const GROUP: &str = "g-";
-/// Subjects whose last position is remembered; forgetting costs a refused batch at worst.
-const REMEMBERED_MAX: usize = 65_536;
+/// Subjects whose last position is remembered, some 150 bytes each; forgetting costs a refused batch at worst.
+const REMEMBERED_MAX: usize = 16_384;
 
 /// A commit and who waits for its outcome.
 #[derive(Debug)]

@@ -6,15 +6,21 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use capstan_envelope::{Commit, CommitHash, Position};
-use capstan_eventlog::{
-    AppendError, Difference, EventLog, MemoryLog, ReadError, SCAN_AHEAD, Selection, SharedTail,
-};
+use capstan_envelope::{Commit, CommitHash, MemoryShare, Position};
+use capstan_eventlog::{AppendError, Difference, EventLog, MemoryLog, ReadError, Selection, SharedTail};
 
 use crate::server::Server;
 use crate::writer::{Writer, batch, note, notes, read_to};
 
 pub(crate) type Log = Arc<dyn EventLog>;
+
+/// Bytes of a scan on their way at once.
+const AHEAD: usize = 32 << 20;
+
+/// A log in front of this one, whose readers share a tail.
+fn shared(log: Log) -> Log {
+    Arc::new(SharedTail::new(log, &MemoryShare::unlimited()))
+}
 
 macro_rules! on_every_log {
     ($($behaviour:ident),* $(,)?) => {
@@ -26,14 +32,14 @@ macro_rules! on_every_log {
         mod shared_memory {
             $(#[tokio::test] async fn $behaviour() {
                 let log = std::sync::Arc::new(super::MemoryLog::new());
-                super::$behaviour(std::sync::Arc::new(super::SharedTail::new(log))).await;
+                super::$behaviour(super::shared(log)).await;
             })*
         }
         mod shared_jetstream {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $behaviour() {
                 let server = super::Server::start("100ms").await;
                 let log = std::sync::Arc::new(server.log().await);
-                super::$behaviour(std::sync::Arc::new(super::SharedTail::new(log))).await;
+                super::$behaviour(super::shared(log)).await;
             })*
         }
         mod jetstream_interval {
@@ -449,7 +455,7 @@ pub(crate) async fn a_scan_hands_out_what_is_stored_up_to_its_end(log: Log) {
         assert!(scan.next().await.unwrap().is_none());
         scanned
     };
-    assert_eq!(scan(Position::START, Position::START, SCAN_AHEAD).await, []);
+    assert_eq!(scan(Position::START, Position::START, AHEAD).await, []);
     let (mut one, mut other) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
     for index in 0..1_500 {
         let writer = if index % 3 == 0 { &mut one } else { &mut other };
@@ -460,13 +466,13 @@ pub(crate) async fn a_scan_hands_out_what_is_stored_up_to_its_end(log: Log) {
     for end in [Position::START, all[0].position, all[1_200].position, all[1_499].position] {
         for after in [Position::START, all[0].position, all[700].position] {
             let range = after.sequence() as usize..end.sequence().max(after.sequence()) as usize;
-            assert_eq!(scan(after, end, SCAN_AHEAD).await, all[range]);
+            assert_eq!(scan(after, end, AHEAD).await, all[range]);
         }
     }
-    let mut other_end = log.scan(Position::START, foreign(1), SCAN_AHEAD).await.unwrap();
+    let mut other_end = log.scan(Position::START, foreign(1), AHEAD).await.unwrap();
     let difference = other_end.next().await.unwrap_err();
     assert!(matches!(difference, ReadError::Diverged { difference: Difference::OtherCommit, .. }));
-    let other_start = log.scan(foreign(1), all[1_200].position, SCAN_AHEAD).await.unwrap_err();
+    let other_start = log.scan(foreign(1), all[1_200].position, AHEAD).await.unwrap_err();
     assert!(matches!(other_start, ReadError::Diverged { difference: Difference::OtherCommit, .. }));
 
     // Some larger than what is asked for at a time.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capstan_envelope::{Position, Recorded};
+use capstan_envelope::{MemoryShare, Position, Recorded};
 use capstan_eventlog::{EventLog, MemoryLog, ReadError, Selection, SharedTail, Tail};
 use serde_json::json;
 
@@ -12,6 +12,10 @@ use crate::writer::{PATIENCE, Writer, batch, eventually, note, notes, read_to};
 
 /// Room for about three commits of a test.
 const SMALL: usize = 4_000;
+
+async fn shared(server: &Server) -> SharedTail {
+    SharedTail::new(Arc::new(server.log().await), &MemoryShare::unlimited())
+}
 
 async fn tail(log: &SharedTail, after: Position) -> Tail {
     log.tail(Selection::All, after).await.unwrap()
@@ -41,7 +45,7 @@ async fn consumers(client: &async_nats::Client) -> usize {
 #[tokio::test]
 async fn readers_at_the_end_share_one_consumer_and_the_decoded_commits() {
     let server = Server::start("100ms").await;
-    let log = SharedTail::new(Arc::new(server.log().await));
+    let log = shared(&server).await;
     let mut writer = Writer::new("dev/task/1");
     let last = writer.write(&log, "before").await.position;
     let mut readers = [tail(&log, last).await, tail(&log, last).await, tail(&log, last).await];
@@ -68,7 +72,7 @@ async fn readers_at_the_end_share_one_consumer_and_the_decoded_commits() {
 #[tokio::test]
 async fn a_reader_of_history_joins_the_others() {
     let server = Server::start("100ms").await;
-    let log = SharedTail::new(Arc::new(server.log().await));
+    let log = shared(&server).await;
     let mut writer = Writer::new("dev/task/1");
     for text in ["a", "b", "c"] {
         writer.write(&log, text).await;
@@ -85,7 +89,7 @@ async fn a_reader_of_history_joins_the_others() {
 #[tokio::test]
 async fn a_slow_reader_stalls_nobody_and_joins_again_without_loss() {
     let memory = MemoryLog::new();
-    let log = SharedTail::keeping(Arc::new(memory), SMALL);
+    let log = SharedTail::new(Arc::new(memory), &MemoryShare::new(SMALL));
     let mut writer = Writer::new("dev/task/1");
     let (mut slow, mut fast) = (tail(&log, Position::START).await, tail(&log, Position::START).await);
     batch(&mut slow).await;
@@ -101,7 +105,7 @@ async fn a_slow_reader_stalls_nobody_and_joins_again_without_loss() {
 
 #[tokio::test]
 async fn a_decision_over_several_streams_is_never_cut() {
-    let log = SharedTail::keeping(Arc::new(MemoryLog::new()), SMALL);
+    let log = SharedTail::new(Arc::new(MemoryLog::new()), &MemoryShare::new(SMALL));
     let mut reader = tail(&log, Position::START).await;
     batch(&mut reader).await;
     // More than there is room for.
@@ -113,7 +117,7 @@ async fn a_decision_over_several_streams_is_never_cut() {
 #[tokio::test]
 async fn a_message_that_is_no_commit_stops_those_before_it_and_nobody_behind() {
     let server = Server::start("100ms").await;
-    let log = SharedTail::new(Arc::new(server.log().await));
+    let log = shared(&server).await;
     let mut writer = Writer::new("dev/task/1");
     let mut readers = [tail(&log, Position::START).await, tail(&log, Position::START).await];
     writer.write(&log, "a").await;
@@ -150,7 +154,7 @@ async fn a_message_that_is_no_commit_stops_those_before_it_and_nobody_behind() {
 #[tokio::test]
 async fn every_reader_notices_that_the_log_was_replaced() {
     let server = Server::start("100ms").await;
-    let log = SharedTail::new(Arc::new(server.log().await));
+    let log = shared(&server).await;
     let mut writer = Writer::new("dev/task/1");
     let mut readers = two_behind_one_commit(&log, &mut writer).await;
     replace_stream(&server.client().await, &json!({ "metadata": { "store_epoch": "another" } })).await;
@@ -166,7 +170,7 @@ async fn every_reader_notices_that_the_log_was_replaced() {
 #[tokio::test]
 async fn a_server_that_is_away_is_reported_to_all_and_read_on_when_it_is_back() {
     let server = Server::start("always").await;
-    let log = SharedTail::new(Arc::new(server.log().await));
+    let log = shared(&server).await;
     let mut writer = Writer::new("dev/task/1");
     let mut readers = two_behind_one_commit(&log, &mut writer).await;
     server.kill().await;

@@ -37,8 +37,6 @@ const BUSY_COMMITS: usize = 32;
 const BUSY_LINGER: Duration = Duration::from_millis(10);
 /// Number of commits from which gathering more is not worth a wait.
 const ENOUGH_COMMITS: usize = 1_000;
-/// Bytes of stored events at which a batch is full: its contents are in memory several times.
-const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Maximum of the configured linger.
 const LINGER_MAX: Duration = Duration::from_millis(5);
 
@@ -190,10 +188,11 @@ impl Runner {
             return Err(Ended::Diverged(reason));
         }
         self.read_models.progress().reset(checkpoint.position);
+        let memory = &self.config.memory;
         let mut applier =
-            Applier::start(session, checkpoint, identity, lease_ms, self.log.archived()).await?;
+            Applier::start(session, checkpoint, identity, lease_ms, self.log.archived(), memory).await?;
         self.enter(ProjectorState::CatchingUp);
-        let reader = Reader::after(&self.log, applier.position());
+        let reader = Reader::after(&self.log, applier.position(), memory);
         let outcome = self.follow(&mut applier, reader).await;
         if matches!(outcome, Ok(()) | Err(Ended::Unknown(..))) {
             checkpoint::release(applier.session().client(), epoch).await?;
@@ -206,6 +205,7 @@ impl Runner {
         renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.reached(applier);
         let (mut busy, mut news) = (false, News::default());
+        let bytes_max = self.config.memory.batch_bytes();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => {
@@ -230,7 +230,7 @@ impl Runner {
                             return Err(failed.into());
                         }
                     };
-                    let mut gathering = pin!(self.gather(first, &mut reader, busy, BATCH_BYTES_MAX));
+                    let mut gathering = pin!(self.gather(first, &mut reader, busy, bytes_max));
                     let batch = loop {
                         tokio::select! {
                             batch = &mut gathering => break batch,
@@ -251,10 +251,9 @@ impl Runner {
     /// them is met when they are applied: otherwise a commit that cannot be read would keep those before it out.
     async fn gather(&self, first: Arrived, reader: &mut Reader, busy: bool, bytes_max: usize) -> Arrived {
         let mut batch = first;
-        let mut bytes = batch.bytes();
         let linger = self.config.linger.min(LINGER_MAX).max(if busy { BUSY_LINGER } else { Duration::ZERO });
         let until = tokio::time::Instant::now() + linger;
-        while batch.commits.len() < self.config.batch_commits_max && bytes < bytes_max {
+        while batch.commits.len() < self.config.batch_commits_max && batch.held.bytes() < bytes_max {
             let more = match reader.ready() {
                 None if !linger.is_zero() && batch.commits.len() < ENOUGH_COMMITS => {
                     tokio::time::timeout_at(until, reader.next()).await.ok()
@@ -269,9 +268,7 @@ impl Runner {
                 }
                 None => break,
             };
-            bytes += more.bytes();
-            batch.commits.extend(more.commits);
-            batch.caught_up = more.caught_up;
+            batch.append(more);
         }
         batch
     }
@@ -282,6 +279,7 @@ impl Runner {
             .map(|(index, reason)| (index, Ended::Unknown(batch.commits[index].recorded.position, reason)));
         let known = unknown.as_ref().map_or(batch.commits.len(), |(index, _)| *index);
         let recorded_at = batch.commits.last().map(|last| last.recorded.recorded_at);
+        let mut held = batch.held;
         let mut commits = batch.commits.into_iter().take(known);
         loop {
             let commits_max = self.config.batch_commits_max.clamp(1, applier.commits_max());
@@ -289,6 +287,7 @@ impl Runner {
             if part.is_empty() {
                 break;
             }
+            held.remove(part.iter().map(Decoded::bytes).sum());
             let before = applier.position();
             applier.apply(part).await?;
             if applier.position() != before {
@@ -409,7 +408,8 @@ impl Runner {
 mod tests {
     use capstan_domain::agent;
     use capstan_envelope::{
-        Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Recorded, StreamId, Workspace,
+        Actor, Commit, CommitHash, CommitId, EventRecord, MemoryShare, Metadata, Recorded, StreamId,
+        Workspace,
     };
     use capstan_eventlog::MemoryLog;
     use capstan_testkit::servers::TestServers;
@@ -433,7 +433,9 @@ mod tests {
         };
         let position = Position::new(position, CommitHash::NONE);
         let recorded = Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit };
-        Arrived { commits: vec![Decoded::new(recorded)], caught_up: false }
+        let mut arrived = Arrived::new(&MemoryShare::unlimited());
+        arrived.push(Decoded::new(recorded));
+        arrived
     }
 
     fn runner(read_models: ReadModels) -> Runner {
@@ -452,13 +454,13 @@ mod tests {
                 .unwrap_or_else(|_| panic!("the channel is closed"));
         }
         let mut reader = Reader::from_arrivals(arrivals);
-        let mut sizes = Vec::new();
+        let (mut sizes, one) = (Vec::new(), arrived(1, 1_000).held.bytes());
         for _ in 0..2 {
             let first = reader.next().await.unwrap();
-            let batch = runner.gather(first, &mut reader, false, 2_500).await;
-            sizes.push((batch.commits.len(), batch.bytes()));
+            let batch = runner.gather(first, &mut reader, false, 2 * one + 1).await;
+            sizes.push((batch.commits.len(), batch.held.bytes()));
         }
-        assert_eq!(sizes, [(3, 3_000), (3, 3_000)]);
+        assert_eq!(sizes, [(3, 3 * one), (3, 3 * one)]);
     }
 
     #[tokio::test]
@@ -468,10 +470,9 @@ mod tests {
         let created = agent::Created::named("dev", "demo", "Demo", Utc::now());
         let commit = of_agent(created.agent_id, 1, 1, agent::Event::Created(created));
         let (sender, arrivals) = mpsc::channel(2);
-        let arrived = [
-            Ok(Arrived { commits: vec![commit], caught_up: false }),
-            Err(ReadError::Unavailable { source: "the commit cannot be read".into() }),
-        ];
+        let mut first = Arrived::new(&MemoryShare::unlimited());
+        first.push(commit);
+        let arrived = [Ok(first), Err(ReadError::Unavailable { source: "the commit cannot be read".into() })];
         for arrived in arrived {
             sender.send(arrived).await.unwrap_or_else(|_| panic!("the channel is closed"));
         }

@@ -19,6 +19,8 @@ use capstan_eventlog::EventLog;
 use chrono::Utc;
 use uuid::Uuid;
 
+use crate::memory::MemoryBudget;
+
 /// Tasks written at the same time.
 const WRITERS: usize = 128;
 /// Events one filled task has: accepted, run requested, leased, started, output, ended, run ended, done.
@@ -57,11 +59,11 @@ impl Filler {
     /// Creates the agent.
     pub(super) async fn begin(log: &Arc<dyn EventLog>) -> anyhow::Result<Self> {
         let workspace = Workspace::new("dev")?;
+        let config = DispatcherConfig::new(MemoryBudget::default().streams());
         let agents: Dispatcher<Agent, AgentCodec> =
-            Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default());
+            Dispatcher::new(log.clone(), Arc::new(NoSnapshots), config.clone());
         let agent = created_agent(&agents, workspace.as_str()).await?;
-        let dispatcher =
-            Arc::new(Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
+        let dispatcher = Arc::new(Dispatcher::new(log.clone(), Arc::new(NoSnapshots), config));
         Ok(Self { dispatcher, workspace, agent })
     }
 

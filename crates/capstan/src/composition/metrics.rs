@@ -18,6 +18,7 @@ fn all() -> impl Iterator<Item = &'static Metric> {
         capstan_projections::METRICS,
         capstan_engine::METRICS,
         capstan_live::METRICS,
+        crate::metric::ALL,
     ];
     parts.into_iter().flatten()
 }

@@ -8,20 +8,21 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use capstan_contract::{AgentCodec, TaskCodec};
-use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
+use capstan_dispatch::{CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{self, AttemptId, TaskId, WorkerId};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, FinishAttempt, Lease, OpenBlocker, ReportedOutcome,
 };
 use capstan_domain::task::{Command, TaskDecider};
-use capstan_envelope::{Actor, CommitHash, Position, Recorded, StreamId, Workspace};
+use capstan_envelope::{Actor, Codec, CommitHash, Position, Recorded, StreamId, Workspace};
 use capstan_eventlog::{EventLog, MemoryLog, Selection};
 use chrono::Utc;
 use uuid::Uuid;
 
 use super::Size;
 use crate::bench::filler::created_agent;
+use crate::memory::MemoryBudget;
 
 /// Tasks of one group, and groups under way.
 const GROUP: usize = 250;
@@ -43,12 +44,17 @@ pub(super) struct Seeded {
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
+/// A dispatcher on a log, with a memory of its own.
+fn dispatcher<D: Dispatchable, C: Codec<Event = D::Event>>(log: &Arc<dyn EventLog>) -> Dispatcher<D, C> {
+    let config = DispatcherConfig::new(MemoryBudget::default().streams());
+    Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), config)
+}
+
 /// Writes the tasks.
 pub(super) async fn seed(log: &Arc<dyn EventLog>, size: Size) -> anyhow::Result<Seeded> {
     let workspaces = size.workspaces.max(1);
     let mut agents = Vec::with_capacity(workspaces);
-    let dispatcher: Arc<Dispatcher<Agent, AgentCodec>> =
-        Arc::new(Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), DispatcherConfig::default()));
+    let dispatcher: Dispatcher<Agent, AgentCodec> = dispatcher(log);
     for number in 0..workspaces {
         agents.push(created_agent(&dispatcher, &format!("bench-{number:04}")).await?);
     }
@@ -93,8 +99,7 @@ async fn write(
     bytes: usize,
 ) -> anyhow::Result<Seeded> {
     let memory = MemoryLog::new();
-    let dispatcher: Tasks =
-        Dispatcher::new(Arc::new(memory.clone()), Arc::new(NoSnapshots), DispatcherConfig::default());
+    let dispatcher: Tasks = dispatcher(&(Arc::new(memory.clone()) as Arc<dyn EventLog>));
     let mut seeded = Seeded::default();
     for number in numbers {
         decide(&dispatcher, agent, number, bytes, &mut seeded).await?;
