@@ -17,18 +17,18 @@ CREATE TABLE tasks (
     updated_at     timestamptz NOT NULL,
     -- Hours since 1970 of `updated_at`, which changes too often for an index.
     updated_hour   bigint NOT NULL,
-    -- The labels of a task whose labels were changed; else they stand beside the acceptance.
-    changed_terms  tsvector,
+    -- The position, of a task whose texts or labels were changed after its acceptance.
+    reworded_at    bigint,
     -- Last, since it ends with the keys of commands, which change seldom: an update is recorded up to what is equal at the end.
     doc            text NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- Written once, so pages are filled. `reduced` is the part that the engine starts with,
--- unless the whole is short. `terms` are the labels and the workspace of a task that has labels.
+-- unless the whole is short. `position` is that of the commit it was read from.
 CREATE TABLE acceptances (
-    id      uuid NOT NULL,
-    doc     text NOT NULL,
-    reduced text,
-    terms   tsvector
+    id       uuid NOT NULL,
+    position bigint NOT NULL,
+    doc      text NOT NULL,
+    reduced  text
 ) WITH (toast_tuple_target = 8160);
 -- The number of tasks of each agent and state, kept by the triggers below.
 CREATE TABLE task_counts (
@@ -39,6 +39,28 @@ CREATE TABLE task_counts (
 ) WITH (fillfactor = 50);
 CREATE VIEW counted_tasks AS
     SELECT agent_id, workspace, state, count(*) AS counted FROM tasks GROUP BY agent_id, workspace, state;
+-- The index of texts and labels, in blocks of tasks, filled behind the rows. A block has the tasks up to a position, and the times at
+-- which they were created.
+CREATE TABLE search_blocks (
+    block    integer PRIMARY KEY,
+    position bigint NOT NULL,
+    oldest   timestamptz NOT NULL,
+    newest   timestamptz NOT NULL
+);
+-- Its tasks, 64 in a row.
+CREATE TABLE search_ids (
+    block integer NOT NULL,
+    part  integer NOT NULL,
+    ids   uuid[] NOT NULL,
+    PRIMARY KEY (block, part)
+);
+-- The grams that occur in them, sorted: each row begins with one of them.
+CREATE TABLE search_pages (
+    block integer NOT NULL,
+    first bigint NOT NULL,
+    page  bytea NOT NULL,
+    PRIMARY KEY (block, first)
+);
 -- indexes
 -- A list is the union over states and `archived`, each read in order: of the workspace, of an agent.
 CREATE INDEX ON tasks (workspace, state, archived, created_at, id);
@@ -54,9 +76,9 @@ CREATE INDEX ON tasks (workspace, waiting_reason, archived, created_at, id) WHER
 -- The start of an engine, and of an archiver.
 CREATE INDEX ON tasks (id) WHERE open;
 CREATE INDEX ON tasks (id) WHERE unsettled;
--- Labels.
-CREATE INDEX ON acceptances USING gin (terms) WITH (gin_pending_list_limit = 1024) WHERE terms IS NOT NULL;
-CREATE INDEX ON tasks USING gin (changed_terms) WHERE changed_terms IS NOT NULL;
+-- What the index of texts and labels does not have yet.
+CREATE INDEX ON acceptances (position);
+CREATE INDEX ON tasks (reworded_at) WHERE reworded_at IS NOT NULL;
 ALTER TABLE tasks ADD PRIMARY KEY (id);
 ALTER TABLE acceptances ADD PRIMARY KEY (id);
 -- sums

@@ -54,6 +54,8 @@ pub struct ReadModel {
     pub(crate) aside: fn() -> Option<(&'static str, Vec<&'static str>)>,
     /// Tables of sums over its rows.
     pub(crate) sums: &'static [Sum],
+    /// Tables that are filled behind its rows.
+    pub(crate) trailing: &'static [&'static str],
     /// The way from a stored row to the object the API returns; `None` where the document is that object.
     pub(crate) answer_from: Option<Answer>,
     /// Makes an empty set of its rows.
@@ -79,6 +81,7 @@ impl ReadModel {
             columns: column_names::<M>,
             aside: aside_columns::<M>,
             sums: M::SUMS,
+            trailing: M::TRAILING,
             answer_from: M::ANSWER_FROM,
             rows: || Box::new(ModelRows::<M>::default()),
         }

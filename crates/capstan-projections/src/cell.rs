@@ -26,8 +26,6 @@ pub(crate) enum CellType {
     BigInt,
     Float,
     Flag,
-    /// Lexemes of Postgres' text search.
-    Terms,
 }
 
 impl CellType {
@@ -40,7 +38,6 @@ impl CellType {
             Self::BigInt => "bigint",
             Self::Float => "double precision",
             Self::Flag => "boolean",
-            Self::Terms => "tsvector",
         }
     }
 
@@ -53,7 +50,6 @@ impl CellType {
             Self::BigInt => Type::INT8,
             Self::Float => Type::FLOAT8,
             Self::Flag => Type::BOOL,
-            Self::Terms => Type::TS_VECTOR,
         }
     }
 }
@@ -93,8 +89,6 @@ pub(crate) enum Cell<'a> {
     BigInt(Option<i64>),
     Float(Option<f64>),
     Flag(Option<bool>),
-    /// In the binary format.
-    Terms(Option<Vec<u8>>),
 }
 
 /// A value that can be written to a text column as JSON.
@@ -134,7 +128,6 @@ impl<'a> Cell<'a> {
             Self::BigInt(_) => CellType::BigInt,
             Self::Float(_) => CellType::Float,
             Self::Flag(_) => CellType::Flag,
-            Self::Terms(_) => CellType::Terms,
         }
     }
 
@@ -149,11 +142,6 @@ impl<'a> Cell<'a> {
             Self::BigInt(value) => value.to_sql(&ty, out),
             Self::Float(value) => value.to_sql(&ty, out),
             Self::Flag(value) => value.to_sql(&ty, out),
-            Self::Terms(None) => Ok(IsNull::Yes),
-            Self::Terms(Some(value)) => {
-                out.put_slice(value);
-                Ok(IsNull::No)
-            }
         }
     }
 

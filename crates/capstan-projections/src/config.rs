@@ -7,6 +7,7 @@ use std::time::Duration;
 use capstan_envelope::{MemoryShare, Position};
 
 use crate::replay::config::ReplayConfig;
+use crate::search::BLOCK;
 
 /// Called with the new position after each transaction of the projector.
 pub type OnProgress = Arc<dyn Fn(Position) + Send + Sync>;
@@ -67,6 +68,8 @@ pub struct ProjectorConfig {
     pub memory: ProjectorMemory,
     /// Memory, processors and disk of a rebuild.
     pub replay: ReplayConfig,
+    /// Tasks of a block of the index of texts, at most 4,096. Until that many are new, a search looks at each of them.
+    pub search_block: usize,
     /// Called with every new position, for example to publish it to other processes.
     pub on_progress: Option<OnProgress>,
 }
@@ -85,6 +88,7 @@ impl Default for ProjectorConfig {
             renew_every: Duration::from_secs(3),
             memory: ProjectorMemory::default(),
             replay: ReplayConfig::default(),
+            search_block: BLOCK,
             on_progress: None,
         }
     }
@@ -105,6 +109,7 @@ impl fmt::Debug for ProjectorConfig {
             .field("renew_every", &self.renew_every)
             .field("memory", &self.memory)
             .field("replay", &self.replay)
+            .field("search_block", &self.search_block)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
+use crate::catalogue::tasks::{ACCEPTANCES, PLACED_AT};
 use crate::catalogue::{MODELS, model};
 use crate::read_models::ReadModels;
 
@@ -21,7 +22,7 @@ pub enum DigestError {
 }
 
 impl ReadModels {
-    /// SHA-256, in hex, over every column of every row of the active tables, in key order.
+    /// SHA-256, in hex, over every column of every row of the active tables but [`PLACED_AT`], in key order.
     pub async fn digest(&self, name: &str) -> Result<String, DigestError> {
         let model = model(name).ok_or_else(|| DigestError::UnknownModel(name.to_owned()))?;
         let session = self.session().await?;
@@ -29,7 +30,8 @@ impl ReadModels {
         let tables = model.tables().into_iter().map(|(table, columns)| (table, columns, "id::text"));
         let sums = model.sums.iter().map(|sum| (sum.table, sum.columns.to_vec(), "1"));
         for (table, columns, order) in tables.chain(sums) {
-            let columns = columns.join(", ");
+            let counts = |column: &&str| table != ACCEPTANCES || *column != PLACED_AT;
+            let columns = columns.into_iter().filter(counts).collect::<Vec<_>>().join(", ");
             let sql = format!(
                 "SELECT r FROM (SELECT ROW({columns})::text AS r, {order}::text AS o FROM capstan.{table}) t \
                  ORDER BY o COLLATE \"C\", r COLLATE \"C\""

@@ -101,8 +101,8 @@ pub(crate) struct TableIndexes {
     pub(crate) last: String,
 }
 
-/// Columns of documents and terms: their statistics cost more than those of all others, and decide nothing.
-const DOCUMENTS: [&str; 4] = ["doc", "reduced", "terms", "changed_terms"];
+/// Columns of documents: their statistics cost more than those of all others, and decide nothing.
+const DOCUMENTS: [&str; 2] = ["doc", "reduced"];
 
 /// The statements that complete the tables of a model.
 pub(crate) fn indexes(model: &ReadModel) -> Vec<TableIndexes> {
@@ -165,6 +165,13 @@ pub(crate) async fn activate(
                 .batch_execute(&format!(
                     "DROP VIEW IF EXISTS capstan.{table}; \
                      CREATE VIEW capstan.{table} AS SELECT {columns} FROM {place}.{table}"
+                ))
+                .await?;
+        }
+        for table in model.trailing {
+            client
+                .batch_execute(&format!(
+                    "DROP VIEW IF EXISTS capstan.{table}; CREATE VIEW capstan.{table} AS SELECT * FROM {place}.{table}"
                 ))
                 .await?;
         }

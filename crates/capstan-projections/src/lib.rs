@@ -10,7 +10,7 @@
 //!
 //! **Files.** `model.rs` is the trait of a read model; `catalogue/` has one for each folder of `projections/`, which
 //! contains its table and golden cases; `events.rs` declares the events a model reads. `fold.rs` folds all models,
-//! `applier.rs` applies one batch, `projector.rs` is the loop around it. `queries/` contains the reads.
+//! `applier.rs` applies one batch, `projector.rs` is the loop around it. `search.rs` is the index of texts. `queries/` contains the reads.
 
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants))]
 
@@ -41,12 +41,12 @@ mod rebuild;
 mod redaction;
 mod replay;
 mod rows;
+mod search;
 mod session;
 mod snapshots;
 mod status;
 mod store_error;
 mod table;
-mod terms;
 mod verify;
 
 pub use catalogue::blockers::OpenBlocker;

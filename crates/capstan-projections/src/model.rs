@@ -149,6 +149,8 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
     const ASIDE: Option<Aside<Self>> = None;
     /// The sums that are kept of its rows.
     const SUMS: &'static [Sum] = &[];
+    /// Tables that are filled behind the rows, in transactions of their own.
+    const TRAILING: &'static [&'static str] = &[];
     /// True when the first commit of a stream has no rows yet, so the table is not read for it.
     const STARTS_EMPTY: bool = true;
     /// True when every commit has rows of its own, so the table is never read for them.

@@ -4,20 +4,24 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use capstan_contract::TaskCodec;
 use capstan_contract::causes::explain;
-use capstan_envelope::{CommitHash, Position, StreamId};
+use capstan_envelope::{Codec as _, CommitHash, Position, StreamId};
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, Row};
 
+use crate::catalogue::tasks::TaskRow;
 use crate::checkpoint;
 use crate::fact::Decoded;
 use crate::fold::Fold;
 use crate::generation::{self, GenerationError, Schemas};
+use crate::model::Named as _;
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 use crate::rows::Batch;
+use crate::search::{BLOCK, trail};
 use crate::session::Session;
 use crate::store_error::StoreError;
 
@@ -163,7 +167,9 @@ impl ReadModels {
         client.batch_execute("BEGIN").await?;
         let left = refold(&session, log, stream).await;
         client.batch_execute(if left.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-        left
+        let left = left?;
+        trail::fill_active(self, BLOCK).await?;
+        Ok(left)
     }
 }
 
@@ -187,6 +193,11 @@ async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -
             client.batch_execute("ROLLBACK TO SAVEPOINT before_commit").await?;
             write(client, &[Parking::new(&decoded, Some(refusal))]).await?;
             break;
+        }
+        if let Some(schema) = schemas.get(TaskRow::NAME)
+            && stream.category() == TaskCodec::CATEGORY
+        {
+            trail::take_back(session, schema, position.sequence()).await?;
         }
         let sql = "DELETE FROM capstan.parked WHERE stream = $1 AND position = $2";
         client.execute(sql, &[&name, &(position.sequence() as i64)]).await?;

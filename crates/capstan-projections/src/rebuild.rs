@@ -38,6 +38,7 @@ use crate::replay::progress::{Meter, ReplayStep};
 use crate::replay::record::Record;
 use crate::replay::tally::Tally;
 use crate::replay::{self, ReplayError};
+use crate::search::trail;
 use crate::session::Session;
 use crate::store_error::{StoreError, refused_data};
 use fill::Fill;
@@ -319,6 +320,10 @@ impl<'a> Build<'a> {
             meter: &self.meter,
         };
         let filled = fill.run(&Arc::new(aside)).await?;
+        if self.models.iter().any(|model| !model.trailing.is_empty()) {
+            let session = self.read_models.session().await?;
+            trail::fill(&session, &self.schema, self.config.search_block).await?;
+        }
         (self.tally, self.parked) = (filled.tally, filled.parked);
         self.report.rows = self.meter.progress().rows;
         self.report.fold_seconds = filled.folded_at.as_secs_f64() - self.report.read_seconds;

@@ -15,9 +15,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::catalogue::spending::AGENT_PREFIX;
+use crate::catalogue::tasks::TaskRow;
 use crate::catalogue::{MODELS, ReadModel};
 use crate::checkpoint;
-use crate::model::Sum;
+use crate::model::{Named as _, Sum};
 use crate::read_models::ReadModels;
 use crate::replay::bucket::{Oversized, fold_buckets};
 use crate::replay::config::ReplayConfig;
@@ -26,6 +27,7 @@ use crate::replay::spanning::fold_spanning;
 use crate::replay::spill::{Spill, bucket_of, name_hash};
 use crate::replay::{self, ReplayError, ReplayModels, TakeRows};
 use crate::rows::Rows;
+use crate::search;
 use crate::session::Session;
 
 /// Maximum number of ids reported for each model.
@@ -102,6 +104,8 @@ pub async fn verify(
         report.rows += take_stored(&session, model, &stored).await?;
         sums.extend(differing_sums(&session, model).await?);
     }
+    let unfound = search::differing(&session).await?;
+    sums.extend(difference(TaskRow::NAME, unfound));
     session.client().batch_execute("COMMIT").await?;
     let config = config.clone();
     let compared = tokio::task::spawn_blocking(move || compare(&folded, &stored, &config, is_thinned)).await;
@@ -192,9 +196,14 @@ async fn differing_sums(
         );
         ids.extend(session.client().query(&sql, &[]).await?.iter().map(|row| row.get::<_, String>(0)));
     }
+    Ok(difference(model.name, ids))
+}
+
+/// These differences of a model.
+fn difference(model: &str, mut ids: Vec<String>) -> Option<ModelDifference> {
     let count = ids.len();
     ids.truncate(IDS_MAX);
-    Ok((count > 0).then(|| ModelDifference { model: model.name.to_owned(), count, ids }))
+    (count > 0).then(|| ModelDifference { model: model.to_owned(), count, ids })
 }
 
 /// True for a row whose commits may be archived: a part of a task that the log no longer has, or a sum over the tasks of a day. The

@@ -41,7 +41,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("capstan-projections/src/catalogue/inputs.rs", "ids and numbers"),
     ("capstan-projections/src/digest.rs", "all rows of a model, for the operator"),
     ("capstan-projections/src/queries/select.rs", "the question of a list, in the cursor for who asks"),
-    ("capstan-projections/src/terms.rs", "a long label, beside the labels themselves"),
+    ("capstan-projections/src/search/gram.rs", "42 bits of a label, beside the labels themselves"),
     ("capstan-projections/src/verify.rs", "rows, in a file without a name"),
     ("capstan-worker/src/agent/sessions.rs", "the name of a session, on the worker's disk"),
     ("capstan/src/log/archive/carry.rs", "ids"),

@@ -27,10 +27,14 @@ use self::shown::Shown;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::{Answer, Aside, Model, Stored, Sum, hour};
-use crate::terms;
+use crate::search;
 
 /// The table with the acceptances of tasks.
 pub(crate) const ACCEPTANCES: &str = "acceptances";
+
+/// The column of that table with the position of the commit an acceptance was read from: that of the acceptance, or one that carried it
+/// forward. The index of texts follows it. It depends on what the log still had, so it counts for no digest.
+pub(crate) const PLACED_AT: &str = "position";
 
 /// A task at one of its commits.
 #[derive(Clone, Debug)]
@@ -41,7 +45,21 @@ pub(crate) struct TaskRow {
     pub(crate) task: Box<Task>,
     shown: Shown,
     /// The acceptance, until it is written.
-    new: Option<Arc<TaskAccepted>>,
+    new: Option<NewAcceptance>,
+}
+
+/// An acceptance that is not written yet.
+#[derive(Clone, Debug)]
+struct NewAcceptance {
+    accepted: Arc<TaskAccepted>,
+    /// Number of its commit in the log.
+    sequence: u64,
+}
+
+impl NewAcceptance {
+    fn of(task: &Task, recorded: &Recorded) -> Self {
+        Self { accepted: Arc::clone(&task.accepted), sequence: recorded.position.sequence() }
+    }
 }
 
 /// The document of a task's row. Position and version are columns, the acceptance is in the other table.
@@ -117,12 +135,12 @@ fn reduced_json(accepted: &TaskAccepted) -> Option<String> {
 }
 
 impl TaskRow {
-    /// The labels of a task as lexemes, once they were changed; those it was accepted with stand beside the acceptance.
-    fn changed_terms(&self) -> Option<Vec<u8>> {
-        let Task { accepted, progress, .. } = &*self.task;
-        progress.changes.labels.as_ref()?;
-        // Without labels, too, it has changed ones.
-        Some(terms::vector(&accepted.workspace, &accepted.labels).unwrap_or_else(|| vec![0; 4]))
+    /// The position of the row of a task whose label, labels or message were changed after its acceptance. Others have none, so that
+    /// they are not indexed again with every commit.
+    fn reworded_at(&self) -> Option<i64> {
+        let changes = &self.task.progress.changes;
+        let is_reworded = changes.labels.is_some() || changes.payload.is_some();
+        is_reworded.then_some(self.head.position.sequence() as i64)
     }
 
     /// A row as its table holds it.
@@ -147,7 +165,7 @@ impl TaskRow {
 }
 
 impl Model for TaskRow {
-    const VERSION: i32 = 9;
+    const VERSION: i32 = 10;
     const BOXED: usize = size_of::<Task>() + size_of::<TaskAccepted>();
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task.accepted.agent_id.0))),
@@ -173,7 +191,7 @@ impl Model for TaskRow {
         Column::changing("updated_hour", CellType::BigInt, |row| {
             Cell::BigInt(Some(hour(row.shown.updated_at)))
         }),
-        Column::changing("changed_terms", CellType::Terms, |row| Cell::Terms(row.changed_terms())),
+        Column::changing("reworded_at", CellType::BigInt, |row| Cell::BigInt(row.reworded_at())),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<TaskObject>("task"));
     const ANSWER_FROM: Option<Answer> = Some(Answer {
@@ -182,17 +200,13 @@ impl Model for TaskRow {
     });
     const ASIDE: Option<Aside<Self>> = Some(Aside {
         table: ACCEPTANCES,
-        doc: |row| row.new.as_deref().map(stored_json),
+        doc: |row| row.new.as_ref().map(|new| stored_json(&new.accepted)),
         columns: &[
             Column::fixed("reduced", CellType::Text, |row| {
-                Cell::Text(row.new.as_deref().and_then(reduced_json).map(Into::into))
+                Cell::Text(row.new.as_ref().and_then(|new| reduced_json(&new.accepted)).map(Into::into))
             }),
-            Column::fixed("terms", CellType::Terms, |row| {
-                Cell::Terms(
-                    row.new
-                        .as_deref()
-                        .and_then(|accepted| terms::vector(&accepted.workspace, &accepted.labels)),
-                )
+            Column::fixed(PLACED_AT, CellType::BigInt, |row| {
+                Cell::BigInt(row.new.as_ref().map(|new| new.sequence as i64))
             }),
         ],
     });
@@ -201,6 +215,7 @@ impl Model for TaskRow {
         of_rows: "counted_tasks",
         columns: &["agent_id", "workspace", "state", "counted"],
     }];
+    const TRAILING: &'static [&'static str] = search::TABLES;
     const IS_CARRIED: bool = true;
     type Event<'a> = &'a Event;
     type Key = Uuid;
@@ -212,7 +227,7 @@ impl Model for TaskRow {
     fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, &Event>) -> Option<Self> {
         let (mut head, state, mut shown, new) = match row {
             Some(row) => (row.head, Some(row.task), row.shown, row.new),
-            None => <(StreamHead, Option<Box<Task>>, Shown, Option<Arc<TaskAccepted>>)>::default(),
+            None => <(StreamHead, Option<Box<Task>>, Shown, Option<NewAcceptance>)>::default(),
         };
         // Idempotent, so each event of the commit may advance it.
         head.advance(fact.recorded);
@@ -220,8 +235,11 @@ impl Model for TaskRow {
         shown.change(fact.event, is_running);
         shown.updated_at = fact.occurred_at();
         let task = TaskDecider::evolve(state, fact.event)?;
-        let new =
-            if let Event::TaskAccepted(_) = fact.event { Some(Arc::clone(&task.accepted)) } else { new };
+        let new = if let Event::TaskAccepted(_) = fact.event {
+            Some(NewAcceptance::of(&task, fact.recorded))
+        } else {
+            new
+        };
         Some(Self { head, task, shown, new })
     }
 
@@ -241,7 +259,7 @@ impl Model for TaskRow {
         let state: Option<Box<Task>> = serde_json::from_str(carried.state.get())?;
         let Some(task) = state else { return Ok(None) };
         let shown = crate::model::shown_in(carried)?.unwrap_or_default();
-        let new = Some(Arc::clone(&task.accepted));
+        let new = Some(NewAcceptance::of(&task, recorded));
         let row = Self { head: StreamHead::carried(recorded, carried), task, shown, new };
         Ok(Some((recorded.commit.stream.workspace().as_str().to_owned(), row)))
     }

@@ -10,6 +10,7 @@ use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::applier::{Applier, ApplyError};
 use crate::checkpoint::{self, diverged};
@@ -22,6 +23,7 @@ use crate::migrate::MigrateError;
 use crate::projector::lag::{LOG_TIMEOUT, Lag};
 use crate::read_models::ReadModels;
 use crate::rebuild::{RebuildError, Which, rebuild};
+use crate::search::trail;
 use crate::status::{ProjectorState, ProjectorStatus};
 
 /// Interval at which a projector on standby tries to acquire the lease.
@@ -108,6 +110,9 @@ impl Runner {
     }
 
     pub(super) async fn run(self) {
+        // In a task of its own: it must not hold up the batches.
+        let indexing = trail::follow(self.read_models.clone(), self.config.search_block);
+        let _indexing = AbortOnDropHandle::new(tokio::spawn(indexing));
         tokio::select! {
             () = self.keep_projecting() => {}
             () = self.watch_lag() => {}

@@ -1,5 +1,7 @@
 //! A read of one model as a value: conditions, then one statement, so that position and rows are of one instant.
 
+mod sought;
+
 use std::fmt::Write;
 
 use capstan_contract::query::{Page, page_size};
@@ -18,6 +20,7 @@ use crate::model::{Answer, Stored};
 use crate::queries::cursor::{self, Place};
 use crate::queries::{Item, Listing, QueryError, Total};
 use crate::read_models::ReadModels;
+use crate::search::texts::Sought;
 
 /// Maximum bytes of documents on a page, except the last document: a page of large documents ends before its limit.
 const PAGE_BYTES_MAX: i64 = 8 * 1024 * 1024;
@@ -25,10 +28,10 @@ const PAGE_BYTES_MAX: i64 = 8 * 1024 * 1024;
 /// Maximum number of rows counted for the length of a list.
 const COUNT_MAX: u64 = 10_000;
 
-/// The same for terms and times of change.
+/// The same for texts, labels and times of change.
 const FOUND_MAX: u64 = 1_000;
 
-/// Rows at the beginning of a list that are looked at one by one for terms before the index of terms is.
+/// Rows at the beginning of a list that are looked at one by one before an index that is not in its order is read.
 const PROBED: i64 = 1_000;
 
 /// Maximum number of combinations that are read one after another.
@@ -92,8 +95,9 @@ pub struct Select {
     each: Vec<Vec<String>>,
     /// Conditions with an index that is not in the order of the list, each after ` AND `.
     rest: String,
-    /// The labels of tasks as a `tsquery`, in an index of their own.
-    terms: String,
+    workspace: String,
+    /// What is sought in the texts and labels of tasks, newest first.
+    sought: Sought,
     /// True when the plan depends on the values of the parameters, and is made for them; else it is kept.
     by_value: bool,
 }
@@ -133,7 +137,8 @@ impl Select {
             parameters: vec![Box::new(workspace.to_owned())],
             each: Vec::new(),
             rest: String::new(),
-            terms: String::new(),
+            workspace: workspace.to_owned(),
+            sought: Sought::default(),
             by_value: false,
         }
     }
@@ -189,9 +194,9 @@ impl Select {
         self.each.push(alternatives);
     }
 
-    /// Takes tasks with these labels, a `tsquery`.
-    pub(crate) fn with_terms(&mut self, terms: String) {
-        self.terms = terms;
+    /// Takes tasks that have this.
+    pub(crate) fn seek(&mut self, sought: Sought) {
+        self.sought = sought;
     }
 
     /// Begins conditions with an index that is not in the order of the list; answers where.
@@ -266,24 +271,7 @@ impl Select {
         selects.collect::<Vec<_>>().join(" UNION ALL ")
     }
 
-    /// The tasks with the wanted terms, which are parameter `terms`, by the index of terms. Each task is then found by its key.
-    fn by_terms(&self, columns: &str, terms: usize) -> String {
-        let conditions = self.all_conditions();
-        let found = |hits: &str, is_changed: &str| {
-            // OFFSET keeps Postgres from reading all tasks of the workspace instead.
-            format!(
-                "(SELECT t.* FROM (SELECT id FROM {hits} @@ ${terms}::text::tsquery) h, \
-                 LATERAL (SELECT {columns} FROM capstan.tasks t \
-                          WHERE t.id = h.id AND t.changed_terms {is_changed} AND {conditions} OFFSET 0) t)"
-            )
-        };
-        let accepted = found("capstan.acceptances a WHERE a.terms", "IS NULL");
-        let changed =
-            found("capstan.tasks c WHERE c.changed_terms IS NOT NULL AND c.changed_terms", "IS NOT NULL");
-        format!("{accepted} UNION ALL {changed}")
-    }
-
-    /// All conditions but that on terms.
+    /// All conditions.
     fn all_conditions(&self) -> String {
         let mut conditions = self.conditions.clone();
         for alternatives in &self.each {
@@ -295,31 +283,19 @@ impl Select {
     }
 
     /// The rows that hold all conditions, by the index that fits best, in any order.
-    fn by_index(&self, columns: &str, terms: usize) -> String {
-        if terms > 0 {
-            return self.by_terms(columns, terms);
-        }
+    fn by_index(&self, columns: &str) -> String {
         format!("SELECT {columns} FROM capstan.{} t WHERE {}", self.table, self.all_conditions())
     }
 
     /// Those of them among the first [`PROBED`] rows in the order of the list.
-    fn among_first(&self, columns: &str, terms: usize) -> String {
+    fn among_first(&self, columns: &str) -> String {
         let sorted = self.sorted();
-        let (mut columns, mut rest) = (columns.to_owned(), self.rest.clone());
-        if terms > 0 {
-            columns.push_str(", changed_terms, id AS task");
-            // Writing to a String cannot fail.
-            let _ = write!(
-                rest,
-                " AND coalesce(t.changed_terms @@ ${terms}::text::tsquery, \
-                 (SELECT a.terms @@ ${terms}::text::tsquery FROM capstan.{ACCEPTANCES} a WHERE a.id = t.task))"
-            );
-        }
-        if !self.rest.is_empty() {
-            columns.push_str(", updated_at, updated_hour");
-        }
+        let columns = format!("{columns}, updated_at, updated_hour");
         let candidates = self.union(&columns, &format!("{sorted} LIMIT {PROBED}"));
-        format!("SELECT * FROM (SELECT * FROM ({candidates}) u{sorted} LIMIT {PROBED}) t WHERE true{rest}")
+        format!(
+            "SELECT * FROM (SELECT * FROM ({candidates}) u{sorted} LIMIT {PROBED}) t WHERE true{}",
+            self.rest
+        )
     }
 
     /// The number of rows that are looked at for that.
@@ -334,19 +310,12 @@ impl Select {
         format!(" ORDER BY {order} {sorted}, id {sorted}")
     }
 
-    /// Adds the wanted terms to the parameters.
-    fn put_terms(&mut self) -> usize {
-        if self.terms.is_empty() {
-            return 0;
-        }
-        self.parameters.push(Box::new(self.terms.clone()));
-        self.parameters.len()
-    }
-
     /// The number of rows, counted up to `limit`.
     async fn count(&mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
+        if !self.sought.is_empty() {
+            return self.count_sought(read_models, limit).await;
+        }
         let before = self.parameters.len();
-        let terms = self.put_terms();
         self.parameters.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
         let limit = self.parameters.len();
         let of = |rows: &str, looked: &str| {
@@ -357,10 +326,7 @@ impl Select {
             vec![of(&self.union("1 AS one", ""), unknown)]
         } else {
             let columns = format!("id, {}", self.order);
-            vec![
-                of(&self.among_first(&columns, terms), &self.looked()),
-                of(&self.by_index("1 AS one", terms), unknown),
-            ]
+            vec![of(&self.among_first(&columns), &self.looked()), of(&self.by_index("1 AS one"), unknown)]
         };
         let mut found = 0;
         for (sql, how) in statements.iter().zip(self.plans()) {
@@ -377,7 +343,7 @@ impl Select {
 
     /// True when an index has the rows in the order of the list.
     fn is_in_order(&self) -> bool {
-        self.terms.is_empty() && self.rest.is_empty()
+        self.sought.is_empty() && self.rest.is_empty()
     }
 
     /// The ids of the first rows, at most `limit`.
@@ -399,9 +365,20 @@ impl Select {
 
     /// Identifies the list: table, order and conditions. A cursor is valid for one list only.
     fn list_id(&self) -> u64 {
-        let Self { table, order, direction, conditions, parameters, each, rest, terms, by_value: _ } = self;
+        let Self {
+            table,
+            order,
+            direction,
+            conditions,
+            parameters,
+            each,
+            rest,
+            sought,
+            workspace: _,
+            by_value: _,
+        } = self;
         let text =
-            format!("{table} {order} {direction:?} {conditions} {parameters:?} {each:?} {rest} {terms:?}");
+            format!("{table} {order} {direction:?} {conditions} {parameters:?} {each:?} {rest} {sought:?}");
         let mut first = [0; 8];
         first.copy_from_slice(&Sha256::digest(text)[..8]);
         u64::from_be_bytes(first)
@@ -420,17 +397,12 @@ impl Select {
         let total = if page.count { Some(self.total(read_models).await?) } else { None };
         let is_time = self.order != "seq";
         let form = DocForm::of(self.table);
-        let mut rows = Vec::new();
-        for (sql, how) in self.statements(&form, place, limit, bytes_max).iter().zip(self.plans()) {
-            rows = self.run(read_models, sql, how).await?;
-            let is_whole = rows.first().is_some_and(|row| {
-                row.get::<_, Option<i64>>("found").is_some_and(|found| found > limit.into())
-                    || row.get::<_, Option<i64>>("looked").is_some_and(|looked| looked < PROBED)
-            });
-            if is_whole {
-                break;
-            }
-        }
+        self.put_place(place);
+        let rows = if self.sought.is_empty() {
+            self.rows(read_models, &form, limit, bytes_max).await?
+        } else {
+            self.sought_rows(read_models, &form, place, limit, bytes_max).await?
+        };
         let position = rows.first().map_or(Position::START, checkpoint::position);
         let mut items = Vec::with_capacity(rows.len().min(limit as usize));
         let mut last = None;
@@ -449,24 +421,42 @@ impl Select {
         Ok(Listing { items, next_cursor, limit, total, position })
     }
 
-    /// The statements of a page after this place: the second one is for the case that the first one does not find the whole page.
-    fn statements(
+    /// The rows of a page.
+    async fn rows(
         &mut self,
+        read_models: &ReadModels,
         form: &DocForm,
-        place: Option<Place>,
         limit: u32,
         bytes_max: i64,
-    ) -> Vec<String> {
-        if let Some(place) = place {
-            let after = self.direction.after();
-            let is_time = self.order != "seq";
-            let order: Parameter = if is_time { Box::new(place.time()) } else { Box::new(place.order) };
-            self.parameters.push(order);
-            self.parameters.push(Box::new(place.id));
-            let (order, id) = (self.parameters.len() - 1, self.parameters.len());
-            let _ = write!(self.conditions, " AND ({}, id) {after} (${order}, ${id})", self.order);
+    ) -> Result<Vec<Row>, QueryError> {
+        let mut rows = Vec::new();
+        for (sql, how) in self.statements(form, limit, bytes_max).iter().zip(self.plans()) {
+            rows = self.run(read_models, sql, how).await?;
+            let is_whole = rows.first().is_some_and(|row| {
+                row.get::<_, Option<i64>>("found").is_some_and(|found| found > limit.into())
+                    || row.get::<_, Option<i64>>("looked").is_some_and(|looked| looked < PROBED)
+            });
+            if is_whole {
+                break;
+            }
         }
-        let terms = self.put_terms();
+        Ok(rows)
+    }
+
+    /// Takes rows after this place of the list only.
+    fn put_place(&mut self, place: Option<Place>) {
+        let Some(place) = place else { return };
+        let after = self.direction.after();
+        let is_time = self.order != "seq";
+        let order: Parameter = if is_time { Box::new(place.time()) } else { Box::new(place.order) };
+        self.parameters.push(order);
+        self.parameters.push(Box::new(place.id));
+        let (order, id) = (self.parameters.len() - 1, self.parameters.len());
+        let _ = write!(self.conditions, " AND ({}, id) {after} (${order}, ${id})", self.order);
+    }
+
+    /// The statements of a page: the second one is for the case that the first one does not find the whole page.
+    fn statements(&mut self, form: &DocForm, limit: u32, bytes_max: i64) -> Vec<String> {
         // One row more than the limit: there is a next page.
         self.parameters.push(Box::new(i64::from(limit) + 1));
         self.parameters.push(Box::new(bytes_max));
@@ -477,8 +467,8 @@ impl Select {
         }
         // What is frequent is found among the first rows; of what is rare an index has few rows.
         vec![
-            self.page_sql(form, &self.among_first(&columns, terms), &self.looked()),
-            self.page_sql(form, &self.by_index(&columns, terms), "NULL::bigint"),
+            self.page_sql(form, &self.among_first(&columns), &self.looked()),
+            self.page_sql(form, &self.by_index(&columns), "NULL::bigint"),
         ]
     }
 
@@ -507,7 +497,7 @@ impl Select {
     #[cfg(test)]
     pub(crate) async fn explained(mut self, read_models: &ReadModels) -> Vec<String> {
         let form = DocForm::of(self.table);
-        let statements = self.statements(&form, None, 50, PAGE_BYTES_MAX);
+        let statements = self.statements(&form, 50, PAGE_BYTES_MAX);
         let mut plans = Vec::new();
         for sql in statements.iter().rev() {
             let sql = format!("EXPLAIN {sql}");
@@ -517,11 +507,9 @@ impl Select {
         plans
     }
 
-    /// The plans of the first and of the second statement. The index of the second one depends on how many rows were changed when, but
-    /// for terms, which have one of their own.
+    /// The plans of the first and of the second statement. The index of the second one depends on how many rows were changed when.
     fn plans(&self) -> [Plan; 2] {
-        let of = |by_value| if by_value { Plan::ForValues } else { Plan::Kept };
-        [of(self.by_value), of(self.by_value || self.terms.is_empty())]
+        [if self.by_value { Plan::ForValues } else { Plan::Kept }, Plan::ForValues]
     }
 
     async fn run(&self, read_models: &ReadModels, sql: &str, plan: Plan) -> Result<Vec<Row>, QueryError> {

@@ -11,16 +11,9 @@ use crate::queries::QueryError;
 use crate::queries::select::{Query, Select};
 use crate::queries::span::Span;
 use crate::read_models::ReadModels;
-use crate::terms;
+use crate::search::texts::Sought;
 
 const TABLE: &str = "tasks";
-
-/// The message is in the acceptance or, once changed, in the progress. Postgres does not parse a document that contains an
-/// escaped NUL.
-const TEXT_CONTAINS: &str = "strpos(lower(coalesce(label, '') || E'\\n' || \
-    coalesce(replace(doc, '\\u0000', '\\ufffd')::json #>> '{progress,changes,payload,message}', \
-             (SELECT replace(a.doc, '\\u0000', '\\ufffd')::json #>> '{accepted,message}' \
-              FROM capstan.acceptances a WHERE a.id = t.id), '')), lower(?)) > 0";
 
 /// Tasks, newest first. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,9 +74,7 @@ impl Query for TaskFilter {
             select.plan_by_value();
         }
         select.updated_within(self.updated);
-        let text = self.text.as_deref().filter(|text| !text.is_empty()).map(storable);
-        select.filter_some(TEXT_CONTAINS, text);
-        select.with_terms(terms::query(workspace, &self.labels));
+        select.seek(Sought::new(self.text.as_deref(), &self.labels));
         select
     }
 }

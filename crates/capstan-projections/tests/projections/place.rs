@@ -70,6 +70,7 @@ pub fn config(owner: &str) -> ProjectorConfig {
         owner: owner.to_owned(),
         lease: Duration::from_millis(1_500),
         renew_every: Duration::from_millis(300),
+        search_block: 16,
         ..ProjectorConfig::default()
     }
 }
