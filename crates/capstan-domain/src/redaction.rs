@@ -12,6 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 mod placeholder;
+mod suspicion;
 mod text;
 
 pub(crate) use placeholder::{
@@ -41,33 +42,12 @@ const SECRET_KEYS: [&str; 6] = ["api", "private", "access", "signing", "encrypti
 /// Prefixes of texts that are secrets under any name.
 const SECRET_TEXTS: [&str; 9] =
     ["sk-", "cap_", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "-----BEGIN "];
-/// Fragments, in lower case, one of which occurs in every text that may hold a secret.
-const SUSPICIOUS: [&str; 18] = [
-    "secret",
-    "passw",
-    "passphrase",
-    "credential",
-    "authorization",
-    "bearer",
-    "token",
-    "cookie",
-    "key",
-    "sk-",
-    "cap_",
-    "ghp_",
-    "gho_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "-----begin ",
-];
 /// Fewest characters of a text that is taken for a token by its beginning.
 const TOKEN_CHARACTERS_MIN: usize = 12;
 
 /// Hides the secrets of a JSON text; one without any is handed back as it is.
 pub fn redacted(json: &RawValue) -> Cow<'_, RawValue> {
-    if !is_suspicious(json.get()) {
+    if !suspicion::of_json(json.get()) {
         return Cow::Borrowed(json);
     }
     let Ok(mut value) = serde_json::from_str::<Value>(json.get()) else { return Cow::Borrowed(json) };
@@ -80,7 +60,7 @@ pub fn redacted(json: &RawValue) -> Cow<'_, RawValue> {
 /// Hides the secrets of an object whose fields are still texts.
 pub fn hide_secrets(fields: &mut BTreeMap<String, Box<RawValue>>) {
     for (key, text) in fields {
-        if !is_suspicious(key) && !is_suspicious(text.get()) {
+        if named_by(key) == Named::Other && !suspicion::of_json(text.get()) {
             continue;
         }
         let Ok(value) = serde_json::from_str::<Value>(text.get()) else { continue };
@@ -129,55 +109,76 @@ fn hide(value: &mut Value) -> bool {
 
 /// True when the value of this key must not be shown.
 fn names_secret(key: &str, value: &Value) -> bool {
-    if matches!(value, Value::Null | Value::Bool(_)) {
-        return false;
+    match named_by(key) {
+        Named::Secret => !matches!(value, Value::Null | Value::Bool(_)),
+        Named::Tokens => matches!(value, Value::String(_) | Value::Array(_)),
+        Named::Other => false,
     }
-    let words = words(key);
-    let last = words.last().map(String::as_str).unwrap_or_default();
-    let before = words.iter().rev().nth(1).map(String::as_str).unwrap_or_default();
-    words.iter().any(|word| SECRET_WORDS.contains(&word.as_str()))
-        || SECRET_LAST.contains(&last)
-        || (matches!(last, "key" | "keys") && SECRET_KEYS.contains(&before))
-        // Agents count tokens of another kind.
-        || (last == "tokens" && !value.is_number() && !value.is_object())
 }
 
-/// The words of a key, in lower case: `apiKey`, `API-Key` and `api_key` are the same.
-fn words(key: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
+/// What a key says of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    /// That it is a secret, unless it only tells whether there is one.
+    Secret,
+    /// Either that, or, as a number or an object, a count of what agents call tokens.
+    Tokens,
+    /// Nothing.
+    Other,
+}
+
+fn named_by(key: &str) -> Named {
+    let words = words(key);
+    let mut words = words.split(' ').filter(|word| !word.is_empty()).peekable();
+    let mut before = "";
+    while let Some(word) = words.next() {
+        let is_last = words.peek().is_none();
+        let names = SECRET_WORDS.contains(&word)
+            || (is_last && SECRET_LAST.contains(&word))
+            || (is_last && matches!(word, "key" | "keys") && SECRET_KEYS.contains(&before));
+        if names {
+            return Named::Secret;
+        }
+        if is_last && word == "tokens" {
+            return Named::Tokens;
+        }
+        before = word;
+    }
+    Named::Other
+}
+
+/// The words of a key in lower case, separated by blanks: `apiKey`, `API-Key` and `api_key` are the same.
+fn words(key: &str) -> String {
+    let mut words = String::with_capacity(key.len() + 4);
     let mut was_lower = false;
     for character in key.chars() {
-        let begins = !character.is_alphanumeric() || (character.is_uppercase() && was_lower);
-        if begins {
-            words.push(String::new());
+        if !character.is_alphanumeric() || (character.is_uppercase() && was_lower) {
+            words.push(' ');
         }
-        if character.is_alphanumeric()
-            && let Some(word) = words.last_mut()
-        {
-            word.extend(character.to_lowercase());
+        if character.is_alphanumeric() {
+            words.extend(character.to_lowercase());
         }
         was_lower = character.is_lowercase();
     }
-    words.retain(|word| !word.is_empty());
     words
 }
 
 fn is_secret(text: &str) -> bool {
     let text = text.trim_start();
-    let bearer = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
-    let is_token = SECRET_TEXTS.iter().any(|start| text.starts_with(start));
+    let (bearer, is_token) = (is_bearer(text), is_token(text));
     let is_one_word = !text.trim_end().contains(char::is_whitespace) || text.starts_with("-----BEGIN ");
     (bearer && text.split_whitespace().count() == 2)
         || (is_token && is_one_word && text.len() >= TOKEN_CHARACTERS_MIN)
 }
 
-fn is_suspicious(json: &str) -> bool {
-    // An escaped letter could spell anything.
-    if json.contains("\\u") {
-        return true;
-    }
-    let lower = json.to_ascii_lowercase();
-    SUSPICIOUS.iter().any(|word| lower.contains(word))
+/// True when it begins as the value of a header `Authorization` does.
+fn is_bearer(text: &str) -> bool {
+    text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "))
+}
+
+/// True when it begins as a token of a well-known kind does.
+fn is_token(text: &str) -> bool {
+    SECRET_TEXTS.iter().any(|start| text.starts_with(start))
 }
 
 #[cfg(test)]
@@ -214,6 +215,7 @@ mod tests {
         assert_eq!(shown(&json!({ "secret": { "a": 1 } })), json!({ "secret": PLACEHOLDER }));
         assert_eq!(shown(&json!({ "password": 1234 })), json!({ "password": PLACEHOLDER }));
         assert_eq!(shown(&json!({ "tokens": ["a"] })), json!({ "tokens": PLACEHOLDER }));
+        assert_eq!(shown(&json!({ "secret_tokens": 7 })), json!({ "secret_tokens": PLACEHOLDER }));
     }
 
     #[test]
@@ -248,5 +250,52 @@ mod tests {
     fn a_key_in_escaped_letters_is_still_a_key() {
         let text = RawValue::from_string(r#"{"\u0061pi_key":"x"}"#.to_owned()).unwrap();
         assert_eq!(redacted(&text).get(), r#"{"api_key":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn a_text_is_taken_apart_as_a_value_would_be() {
+        // What decides about a text without parsing it must not overlook what the parsed value hides.
+        let keys = ["a", "api_key", "tokens", "max_tokens", "K\u{212a}ey", "to\\ken", "a\"b", "secret\n", ""];
+        let texts = [
+            "plain",
+            "sk-abcdefgh12345",
+            " sk-abcdefgh12345 ",
+            "sk-abcdefgh12345 \n",
+            "\n\tghp_0123456789abc",
+            "Bearer abc \n",
+            "bearer a\tb",
+            "Bearer  x",
+            "sk-a b c d e f g h i",
+            "say \"sk-abcdefgh12345\"",
+            "-----BEGIN KEY",
+            "-----BEGIN RSA\nPRIVATE",
+            "\u{1}cap_dev.1.0123456789",
+            "a: \"b\"",
+            "\\",
+            "\\\"",
+            "",
+            "\u{2003}xoxb-0123456789",
+        ];
+        for key in keys {
+            let others =
+                [json!(null), json!(true), json!(7), json!({ "x": 1 }), json!(["y", { "token": "t" }])];
+            for value in texts.iter().map(|text| json!(text)).chain(others) {
+                for given in [json!({ key: value }), json!([{ "n": { key: value } }]), value.clone()] {
+                    let mut parsed = given.clone();
+                    redact(&mut parsed);
+                    assert_eq!(shown(&given), parsed, "{given}");
+                    let spaced = serde_json::to_string_pretty(&given).unwrap();
+                    let spaced = RawValue::from_string(spaced).unwrap();
+                    let told: Value = serde_json::from_str(redacted(&spaced).get()).unwrap();
+                    assert_eq!(told, parsed, "{spaced}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_task_are_not_suspicious() {
+        let task = json!({ "session_key": "s", "instance_key": "execclass_0", "message": "the key to\nall \"tokens\"" });
+        assert!(!suspicion::of_json(&task.to_string()));
     }
 }

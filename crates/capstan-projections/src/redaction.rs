@@ -1,9 +1,10 @@
 //! Redaction of free JSON from callers and workers before it reaches a row. It is idempotent, because rows are read back
 //! and written again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use capstan_domain::redaction::redact;
+use capstan_domain::redaction::{redact, redacted};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -17,11 +18,12 @@ pub(crate) fn shown_value(value: &Value) -> Value {
 
 /// The redacted JSON text of a value from a caller or worker.
 pub(crate) fn shown(value: &impl Serialize) -> Box<RawValue> {
-    let shown = serde_json::to_value(value).and_then(|mut value| {
-        redact(&mut value);
-        serde_json::value::to_raw_value(&value)
-    });
-    shown.unwrap_or_else(|_| unreachable!("JSON values and structs with text keys always serialize"))
+    let json = serde_json::value::to_raw_value(value)
+        .unwrap_or_else(|_| unreachable!("JSON values and structs with text keys always serialize"));
+    match redacted(&json) {
+        Cow::Owned(shown) => shown,
+        Cow::Borrowed(_) => json,
+    }
 }
 
 /// The redacted labels.
