@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use data_encoding::HEXLOWER;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::Faults;
 use crate::id::AgentId;
@@ -55,29 +56,29 @@ pub fn execution_class_key(
     lane: Option<&str>,
     policy: &RunPolicy,
 ) -> String {
-    let agent = agent.to_string();
-    let network = policy.network_enabled.to_string();
-    let interactive = policy.interactive.to_string();
-    let mut parts = vec![
+    let yes_or_no = |yes| if yes { "true" } else { "false" };
+    let mut digest = Sha256::new();
+    let mut take = |part: &str| {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    };
+    for part in [
         workspace,
-        &agent,
+        agent.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()),
         lane.unwrap_or("_"),
         &policy.host,
         &policy.security,
         &policy.ask,
         &policy.runtime_type,
         &policy.workspace_access,
-        &network,
-        &interactive,
-    ];
+        yes_or_no(policy.network_enabled),
+        yes_or_no(policy.interactive),
+    ] {
+        take(part);
+    }
     // A JSON map keeps its keys sorted, so equal resources read the same.
-    let resources: Vec<String> =
-        policy.resources.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    parts.extend(resources.iter().map(String::as_str));
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part.as_bytes());
+    for (key, value) in &policy.resources {
+        take(&format!("{key}={value}"));
     }
     format!("{PREFIX}{}", HEXLOWER.encode(&digest.finalize()[..DIGITS / 2]))
 }

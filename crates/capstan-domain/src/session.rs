@@ -80,8 +80,9 @@ fn mode(text: Option<&str>, faults: &mut Faults) -> Mode {
     match QUEUE_MODES.iter().find(|(known, _)| *known == word) {
         Some((_, QueueMode::Queue)) => Mode::Queue,
         Some((_, QueueMode::Followup | QueueMode::Steer | QueueMode::Interrupt)) => Mode::Input,
+        None if word.is_empty() => Mode::Input,
         None => {
-            faults.require(word.is_empty(), "/queue_mode", unsupported("queue_mode", &word, modes()));
+            faults.add("/queue_mode", unsupported("queue_mode", &word, modes()));
             Mode::Input
         }
     }
