@@ -1,6 +1,6 @@
 //! The HTTP surface.
 
-pub(crate) mod authorise;
+pub(crate) mod admission;
 pub(crate) mod body;
 pub(crate) mod command_request;
 pub(crate) mod conventions;

@@ -5,8 +5,6 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
 use crate::problem::{Code, Problem};
@@ -23,11 +21,11 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit_bytes: usize) ->
 }
 
 /// Refuses a request with a body, for routes that read none.
-pub(crate) async fn without_body(request: Request, next: Next) -> Response {
+pub(crate) fn must_be_empty(request: &Request) -> Result<(), Problem> {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return Ok(());
     }
-    Problem::invalid_field("", "this request takes no body; its fields are parameters").into_response()
+    Err(Problem::invalid_field("", "this request takes no body; its fields are parameters"))
 }
 
 async fn read_within(

@@ -1,6 +1,7 @@
-//! The conventions of every response: correlation id, problem documents, metrics.
+//! The conventions of every response: correlation id, problem documents, panics, metrics.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -9,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
+use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::headers::{CORRELATION, header_text};
@@ -32,7 +34,8 @@ pub(crate) async fn answer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(Correlation { id: correlation_id, is_given: given.is_some() });
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let mut response = next.run(request).await;
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|panic| panicked(&*panic).into_response());
 
     let mut known = response.extensions_mut().remove::<Problem>();
     if known.is_none() {
@@ -101,13 +104,12 @@ fn count(method: &Method, route: Option<&MatchedPath>, status: StatusCode, began
 }
 
 /// Turns a panic in a handler into an internal error; its text is only logged.
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
-pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+fn panicked(panic: &(dyn Any + Send)) -> Problem {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without text");
     tracing::error!(panic = text, "panicked while answering a request");
-    Problem::new(Code::InternalError, "internal error").into_response()
+    Problem::new(Code::InternalError, "internal error")
 }

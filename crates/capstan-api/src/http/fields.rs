@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::Uri;
 use axum::http::request::Parts;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use capstan_domain::Fault;
 use chrono::DateTime;
 use percent_encoding::percent_decode_str;
@@ -48,6 +46,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
 
 /// The parameters of an address.
 fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    if uri.query().is_none_or(str::is_empty) {
+        return Ok(Vec::new());
+    }
     if percent_decode_str(uri.query().unwrap_or_default()).decode_utf8().is_err() {
         return Err(Problem::new(Code::MalformedRequest, "the query string is not UTF-8"));
     }
@@ -57,18 +58,14 @@ fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
 }
 
 /// Refuses a request with parameters, for routes whose fields stand in the body: an address is logged on its way.
-pub(crate) async fn without_parameters(request: Request, next: Next) -> Response {
-    let told = "this request takes no parameters; its fields stand in the body";
-    match parameters(request.uri()) {
-        Ok(parameters) if parameters.is_empty() => next.run(request).await,
-        Ok(parameters) => {
-            let faults = parameters
-                .into_iter()
-                .map(|(name, _)| Fault { pointer: format!("?{name}"), message: told.to_owned() });
-            Problem::invalid(faults.collect()).into_response()
-        }
-        Err(problem) => problem.into_response(),
+pub(crate) fn must_have_no_parameters(address: &Uri) -> Result<(), Problem> {
+    let parameters = parameters(address)?;
+    if parameters.is_empty() {
+        return Ok(());
     }
+    let told = "this request takes no parameters; its fields stand in the body";
+    let fault = |(name, _)| Fault { pointer: format!("?{name}"), message: told.to_owned() };
+    Err(Problem::invalid(parameters.into_iter().map(fault).collect()))
 }
 
 /// The text of a parameter; before the offset of an instant a blank is a plus sign that was not percent-encoded.

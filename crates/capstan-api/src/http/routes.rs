@@ -18,10 +18,9 @@ use std::sync::{Arc, LazyLock};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodFilter;
 use axum::{Extension, Router};
-use tower_http::catch_panic::CatchPanicLayer;
 
-use super::authorise::authorise;
-use super::{body, conventions, fields};
+use super::admission::admit;
+use super::conventions;
 use crate::App;
 use crate::operation::{Operation, Scope, Verb};
 use crate::problem::{Code, Problem};
@@ -50,19 +49,21 @@ fn filter(method: Verb) -> MethodFilter {
     }
 }
 
-/// The router of every route, with authorisation and the conventions of all responses.
+/// The router of every route, with admission and the conventions of all responses.
+///
+/// Each layer costs every request a boxed service and a copy of all layers below it, so there are two: one that knows the
+/// operation, and one around all.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for Route { operation, handler } in table::routes() {
         let mut method = handler(filter(operation.method));
-        method = match operation.method {
-            Verb::Get => method.route_layer(from_fn(body::without_body)),
-            Verb::Post | Verb::Put | Verb::Patch => method.route_layer(from_fn(fields::without_parameters)),
-            Verb::Delete => method,
-        };
-        if operation.scope != Scope::Public {
-            method = method.route_layer(from_fn_with_state((app.clone(), operation), authorise));
+        if operation.is_batch() {
+            method = method.route_layer(Extension(operations()));
         }
+        if operation.scope == Scope::Public {
+            method = method.route_layer(Extension(&DOCUMENTS));
+        }
+        method = method.route_layer(from_fn_with_state((app.clone(), operation), admit));
         router = router.route(operation.path, method);
     }
     router
@@ -70,9 +71,6 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "this route does not support this method")
         })
-        .layer(Extension(&DOCUMENTS))
-        .layer(Extension(operations()))
-        .layer(CatchPanicLayer::custom(conventions::panicked))
         .layer(from_fn(conventions::answer))
         .with_state(app)
 }

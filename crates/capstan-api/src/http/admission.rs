@@ -1,4 +1,4 @@
-//! Authorises the requests of the routes that are not public.
+//! Admits requests to the handlers of their operations.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,37 +10,53 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::{body, fields};
 use crate::App;
 use crate::auth::access::Access;
 use crate::auth::caller::Caller;
 use crate::auth::place::Place;
 use crate::auth::{bearer, loopback};
-use crate::operation::Operation;
+use crate::operation::{Operation, Scope, Verb};
 use crate::problem::{Code, Problem};
 
-/// Passes a request on when its caller may execute the operation, with the caller in its extensions.
-pub(crate) async fn authorise(
+/// Passes a request on when its caller may execute the operation, with the caller in its extensions unless the operation is
+/// public, and when it comes as its method demands: a read has no body, a change no parameters in its address.
+pub(crate) async fn admit(
     State((app, operation)): State<(Arc<App>, &'static Operation)>,
     path: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let headers = request.headers();
-    let admitted = async {
-        let caller = identify(&app, peer, headers).await?;
-        app.rates.take(&caller)?;
-        let path = path.map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
-        caller.must_be_allowed(operation.scope, &Place::from_path(&path))?;
-        Ok(caller)
-    };
-    match admitted.await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(problem) => refusal(problem, request.headers()),
+    if operation.scope != Scope::Public {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        match authorise(&app, operation, path, peer, request.headers()).await {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(problem) => return refusal(problem, request.headers()),
+        };
     }
+    let complete = match operation.method {
+        Verb::Get => body::must_be_empty(&request),
+        Verb::Post | Verb::Put | Verb::Patch => fields::must_have_no_parameters(request.uri()),
+        Verb::Delete => Ok(()),
+    };
+    match complete {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn authorise(
+    app: &App,
+    operation: &Operation,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    peer: Option<SocketAddr>,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let caller = identify(app, peer, headers).await?;
+    app.rates.take(&caller)?;
+    let path = path.map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
+    caller.must_be_allowed(operation.scope, &Place::from_path(&path))?;
+    Ok(caller)
 }
 
 fn refusal(problem: Problem, headers: &HeaderMap) -> Response {
