@@ -2,7 +2,7 @@
 
 use capstan_contract::command::Conditions;
 use capstan_contract::request::Request;
-use capstan_dispatch::{CommandContext, CommitName};
+use capstan_dispatch::CommandContext;
 use capstan_domain::canonical;
 use capstan_envelope::{Actor, CommitId, Idempotency, StreamId, Workspace};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -145,7 +145,6 @@ impl CallContext {
             key.map(|key| Idempotency { key: key.text(), fingerprint: identity(stream, wire_name, body) });
         CommandContext {
             command_id,
-            commit_name: CommitName::OfCommand,
             command: wire_name,
             actor: self.actor.clone(),
             correlation_id: if self.is_correlated { self.correlation_id } else { command_id },

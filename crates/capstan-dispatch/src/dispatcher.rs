@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::cache::{Growth, Slot, StreamCache};
+use crate::context::Context;
 use crate::loading::{Cold, read_events};
 use crate::metric;
-use crate::{CommandContext, CommitName, Decided, DispatchError, Loaded, ReadFailure};
+use crate::{CommandContext, Decided, DispatchError, Loaded, OnceContext, ReadFailure};
 
 /// A decider whose commands can be executed from any task. Holds for every decider with plain data in it.
 pub trait Dispatchable:
@@ -144,11 +145,25 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         command: &D::Command,
         context: &CommandContext,
     ) -> Result<Decided<D>, DispatchError<D::Rejection>> {
-        let slot = self.slot(stream);
         let context = context.keyed(self.log.fingerprint_key());
+        self.execute_in(stream, command, Context::Named(&context)).await
+    }
+
+    /// As [`Self::execute`], of a command that nobody repeats.
+    pub async fn execute_once(
+        &self,
+        stream: &StreamId,
+        command: &D::Command,
+        context: &OnceContext,
+    ) -> Result<Decided<D>, DispatchError<D::Rejection>> {
+        self.execute_in(stream, command, Context::Once(context)).await
+    }
+
+    async fn execute_in(&self, stream: &StreamId, command: &D::Command, context: Context<'_>) -> Outcome<D> {
+        let slot = self.slot(stream);
         let outcome = {
             let _turn = slot.turn.lock().await;
-            self.run(stream, &slot, command, &context).await
+            self.run(stream, &slot, command, context).await
         };
         if outcome
             .as_ref()
@@ -170,7 +185,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         stream: &StreamId,
         slot: &Slot<D::State>,
         command: &D::Command,
-        context: &CommandContext,
+        context: Context<'_>,
     ) -> Outcome<D> {
         let mut known = self.known(stream, slot).await?;
         let mut confirmed = false;
@@ -201,13 +216,13 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         stream: &StreamId,
         loaded: &Loaded<D::State>,
         command: &D::Command,
-        context: &CommandContext,
+        context: Context<'_>,
     ) -> Result<Step<D::Event>, DispatchError<D::Rejection>> {
         if let Some(applied) = self.repeated(stream, loaded, context).await? {
             return Ok(Step::Repeat(applied));
         }
         let current = loaded.head.version;
-        if context.expected_version.is_some_and(|expected| expected != current) {
+        if context.expected_version().is_some_and(|expected| expected != current) {
             return Err(DispatchError::VersionMismatch { current });
         }
         let events = D::decide(&loaded.state, command).map_err(DispatchError::Rejected)?;
@@ -220,7 +235,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         slot: &Slot<D::State>,
         loaded: Known<D>,
         events: Vec<D::Event>,
-        context: &CommandContext,
+        context: Context<'_>,
     ) -> Outcome<D> {
         let commit = Self::commit(stream, &loaded, &events, context)?;
         let appended = self.log.append(&commit).await.map_err(DispatchError::Log)?;
@@ -236,22 +251,21 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         stream: &StreamId,
         loaded: &Loaded<D::State>,
         events: &[D::Event],
-        context: &CommandContext,
+        context: Context<'_>,
     ) -> Result<Commit, CodecError> {
+        let (commit_id, metadata) = context.metadata();
         let mut commit = Commit {
-            commit_id: CommitId(context.command_id),
+            // Without one, it is named when it is whole.
+            commit_id: commit_id.unwrap_or(CommitId(metadata.correlation_id)),
             stream: stream.clone(),
             version: loaded.head.version + 1,
             previous: loaded.head.position,
             previous_hash: loaded.head.hash,
-            metadata: context.metadata(),
+            metadata,
             events: Vec::new(),
         };
         commit.events = C::encode(events, commit.facts())?;
-        Ok(match context.commit_name {
-            CommitName::OfCommand => commit,
-            CommitName::OfContent => commit.named_by_content(),
-        })
+        Ok(if commit_id.is_some() { commit } else { commit.named_by_content() })
     }
 
     /// Remembers what was just recorded, and answers with it.
@@ -261,10 +275,10 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         events: Vec<D::Event>,
         commit: Commit,
         appended: &Appended,
-        context: &CommandContext,
+        context: Context<'_>,
     ) -> Decided<D> {
         let (position, version, growth) = (appended.position, commit.version, Growth::of(&commit));
-        let recorded = Recorded { position, recorded_at: context.occurred_at, hash: appended.hash, commit };
+        let recorded = Recorded { position, recorded_at: context.occurred_at(), hash: appended.hash, commit };
         let mut head = before.head.clone();
         head.advance(&recorded);
         let state = capstan_decider::fold::<D>(before.state.clone(), &events);
@@ -280,16 +294,14 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         stream: &StreamId,
         slot: &Slot<D::State>,
         position: Position,
-        context: &CommandContext,
+        context: Context<'_>,
     ) -> Outcome<D> {
         let stored = self.log.at(position).await.map_err(DispatchError::Read)?;
         let Some(stored) = stored else {
             return Err(DispatchError::Broken { stream: stream.clone(), position });
         };
-        let fingerprint = |idempotency: &Option<capstan_envelope::Idempotency>| {
-            idempotency.as_ref().map(|idempotency| idempotency.fingerprint.clone())
-        };
-        if fingerprint(&stored.commit.metadata.idempotency) != fingerprint(&context.idempotency) {
+        let told = stored.commit.metadata.idempotency.as_ref().map(|told| &told.fingerprint);
+        if told != context.repeatable().map(|(_, asked)| &asked.fingerprint) {
             return Err(DispatchError::IdempotencyConflict);
         }
         let loaded = self.newest(stream, slot, slot.get()).await?;

@@ -5,8 +5,9 @@
 use capstan_envelope::{Applied, Codec, CommitId, Position, Remembered, StreamId, UnreadableCommit};
 use capstan_eventlog::KeptKey;
 
+use crate::context::Context;
 use crate::dispatcher::{Dispatchable, Dispatcher};
-use crate::{CommandContext, DispatchError, Loaded};
+use crate::{DispatchError, Loaded};
 
 impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     /// The commit of this command, when it is a repeat; refuses a key that was used with another body.
@@ -14,10 +15,10 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         &self,
         stream: &StreamId,
         loaded: &Loaded<D::State>,
-        context: &CommandContext,
+        context: Context<'_>,
     ) -> Result<Option<Applied>, DispatchError<D::Rejection>> {
-        let Some(idempotency) = &context.idempotency else { return Ok(None) };
-        match self.applied(stream, loaded, CommitId(context.command_id)).await? {
+        let Some((command, idempotency)) = context.repeatable() else { return Ok(None) };
+        match self.applied(stream, loaded, command).await? {
             Some(applied) if applied.fingerprint != idempotency.fingerprint => {
                 Err(DispatchError::IdempotencyConflict)
             }

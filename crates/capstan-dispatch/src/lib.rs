@@ -25,7 +25,7 @@ mod together;
 
 pub use cache::StreamCache;
 pub use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
-pub use context::{CommandContext, CommitName};
+pub use context::{CommandContext, OnceContext};
 pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};
 pub use error::{DispatchError, ReadFailure};

@@ -125,7 +125,7 @@ where
         let mut confirmed = false;
         for conflicts in 0..=self.first.config.conflicts_max {
             let loaded = known.clone().unwrap_or_default();
-            match self.first.step(self.stream, &loaded, command, self.context).await {
+            match self.first.step(self.stream, &loaded, command, self.context.into()).await {
                 Ok(Step::Repeat(applied)) => return self.first_answer(loaded, applied).await,
                 Ok(Step::Record(events)) => match self.record(loaded, events, confirmed).await {
                     Err(TogetherError::First(DispatchError::Log(AppendError::Conflict { .. }))) => {
@@ -151,7 +151,8 @@ where
     async fn record(&self, loaded: Known<A>, events: Vec<A::Event>, confirmed: bool) -> Outcome<A, B> {
         let after = fold::<A>(loaded.state.clone(), &events);
         let Some((stream, command)) = (self.follow)(&events, &after) else {
-            let appended = self.first.append(self.stream, self.slot, loaded, events, self.context).await;
+            let appended =
+                self.first.append(self.stream, self.slot, loaded, events, self.context.into()).await;
             return appended.map(alone).map_err(TogetherError::First);
         };
         let slot = self.second.slot(&stream);
@@ -163,7 +164,7 @@ where
         }
         let second = known.unwrap_or_default();
         let context = CommandContext { expected_version: None, ..self.context.clone() };
-        match self.second.step(&stream, &second, &command, &context).await {
+        match self.second.step(&stream, &second, &command, (&context).into()).await {
             Ok(Step::Record(second_events)) => {
                 let second = Part { stream: &stream, slot: &slot, loaded: second, events: second_events };
                 self.append_both(loaded, events, second).await
@@ -171,7 +172,8 @@ where
             // Only the log's word counts, as for a "no": the loop comes back with it.
             Ok(Step::Nothing) if !confirmed => Err(TogetherError::Second(DispatchError::Contended)),
             Ok(Step::Nothing) => {
-                let appended = self.first.append(self.stream, self.slot, loaded, events, self.context).await;
+                let appended =
+                    self.first.append(self.stream, self.slot, loaded, events, self.context.into()).await;
                 let first = appended.map_err(TogetherError::First)?;
                 Ok(Together { first, second: Some(unchanged(second)) })
             }
@@ -187,10 +189,10 @@ where
         events: Vec<A::Event>,
         second: Part<'_, B>,
     ) -> Outcome<A, B> {
-        let commit = Dispatcher::<A, CA>::commit(self.stream, &loaded, &events, self.context)
+        let commit = Dispatcher::<A, CA>::commit(self.stream, &loaded, &events, self.context.into())
             .map_err(|error| TogetherError::First(error.into()))?;
         let second_commit =
-            Dispatcher::<B, CB>::commit(second.stream, &second.loaded, &second.events, self.context)
+            Dispatcher::<B, CB>::commit(second.stream, &second.loaded, &second.events, self.context.into())
                 .map_err(|error| TogetherError::Second(error.into()))?;
         let group = [commit, second_commit];
         let appended = match self.first.log.append_together(&group).await {
@@ -205,21 +207,30 @@ where
             return Err(TogetherError::First(DispatchError::Contended));
         };
         if place.duplicate {
-            let first = self.first.stored_before(self.stream, self.slot, place.position, self.context).await;
+            let first =
+                self.first.stored_before(self.stream, self.slot, place.position, self.context.into()).await;
             let first = first.map_err(TogetherError::First)?;
             let position = second_place.position;
-            let stored = self.second.stored_before(second.stream, second.slot, position, self.context).await;
+            let stored =
+                self.second.stored_before(second.stream, second.slot, position, self.context.into()).await;
             return Ok(Together { first, second: Some(stored.map_err(TogetherError::Second)?) });
         }
         Ok(Together {
-            first: Dispatcher::<A, CA>::stored(self.slot, &loaded, events, commit, place, self.context),
+            first: Dispatcher::<A, CA>::stored(
+                self.slot,
+                &loaded,
+                events,
+                commit,
+                place,
+                self.context.into(),
+            ),
             second: Some(Dispatcher::<B, CB>::stored(
                 second.slot,
                 &second.loaded,
                 second.events,
                 second_commit,
                 second_place,
-                self.context,
+                self.context.into(),
             )),
         })
     }

@@ -2,7 +2,7 @@
 
 use capstan_contract::causes::explain;
 use capstan_contract::{ClassCodec, TaskCodec};
-use capstan_dispatch::{CommandContext, DispatchError, Dispatcher};
+use capstan_dispatch::{CommandContext, DispatchError, Dispatcher, OnceContext};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::Actor;
@@ -25,11 +25,15 @@ pub(crate) async fn execute(tasks: &Tasks, order: &Order, loads: &Semaphore) -> 
         let _ = tasks.load(&stream).await;
     }
     let at = order.command.at;
-    let context = match order.expected_version {
-        Some(version) => CommandContext::unnamed(order.name, Actor::Engine, at, version),
-        None => CommandContext::new(order.command_id, order.name, Actor::Engine, at),
+    let decided = if let Some(expected_version) = order.expected_version {
+        let context =
+            OnceContext { command: order.name, actor: Actor::Engine, occurred_at: at, expected_version };
+        tasks.execute_once(&stream, &order.command, &context).await
+    } else {
+        let context = CommandContext::new(order.command_id, order.name, Actor::Engine, at);
+        tasks.execute(&stream, &order.command, &context).await
     };
-    match tasks.execute(&stream, &order.command, &context).await {
+    match decided {
         Ok(decided) => Settled::Decided {
             version: decided.loaded.head.version,
             state: decided.loaded.state.clone(),

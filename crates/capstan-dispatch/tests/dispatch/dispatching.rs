@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use capstan_decider::Decider;
 use capstan_dispatch::{
-    CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, ReadFailure, Snapshot,
-    SnapshotError, Snapshots, StreamCache,
+    CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, OnceContext, ReadFailure,
+    Snapshot, SnapshotError, Snapshots, StreamCache,
 };
 use capstan_envelope::{
     Actor, Carried, Commit, CommitId, KeysSeen, MemoryShare, Metadata, Position, Recorded, StreamId,
@@ -459,6 +459,26 @@ async fn concurrent_writers_of_one_stream_all_succeed_exactly_once() {
     }
     assert_eq!(held(&tills(&log), &till("a")).await, 320);
     assert_eq!(log.head().await.unwrap().sequence(), 320);
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_repeats_is_named_by_its_content_and_acts_once() {
+    let log = MemoryLog::new();
+    let tills = tills(&log);
+    let at = |expected_version| OnceContext {
+        command: "take",
+        actor: Actor::Engine,
+        occurred_at: DateTime::UNIX_EPOCH,
+        expected_version,
+    };
+    let decided = tills.execute_once(&till("a"), &Ask::Take(3), &at(0)).await.unwrap();
+    assert_eq!((decided.loaded.state.held, decided.version), (3, 1));
+    let commit = log.last(&till("a")).await.unwrap().unwrap().commit;
+    assert_eq!(commit, commit.clone().named_by_content());
+    assert_eq!(commit.metadata.correlation_id, commit.commit_id.0);
+    let again = tills.execute_once(&till("a"), &Ask::Take(3), &at(0)).await;
+    assert!(matches!(again, Err(DispatchError::VersionMismatch { current: 1 })), "{again:?}");
+    assert_eq!(log.head().await.unwrap().sequence(), 1);
 }
 
 #[tokio::test]
