@@ -24,49 +24,50 @@ use crate::{Actor, Commit, CommitHash, CommitId, EventRecord, Idempotency, Metad
 /// versions of events only.
 pub const FORMAT_EPOCH: u32 = 6;
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredCommit<'a> {
-    /// Absent where it derives from the idempotency key, or from the whole commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<CommitId>,
-    version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    link: Option<CommitHash>,
-    at: DateTime<Utc>,
-    #[serde(borrow)]
-    by: Cow<'a, str>,
-    #[serde(borrow)]
-    command: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    correlation: Option<Uuid>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cause: Option<Uuid>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    trace: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    key: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    fingerprint: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    events: Cow<'a, [StoredEvent<'a>]>,
+/// Declares a struct, and `FIELDS` with the names of its fields.
+macro_rules! with_field_names {
+    ($(#[$of_struct:meta])* struct $name:ident<$life:lifetime> {
+        $($(#[$of_field:meta])* $field:ident: $holds:ty,)+
+    }) => {
+        $(#[$of_struct])*
+        struct $name<$life> {
+            $($(#[$of_field])* $field: $holds,)+
+        }
+
+        /// Names of the fields.
+        const FIELDS: &[&str] = &[$(stringify!($field)),+];
+    };
 }
 
-/// The fields of a stored commit.
-const FIELDS: [&str; 12] = [
-    "id",
-    "version",
-    "link",
-    "at",
-    "by",
-    "command",
-    "correlation",
-    "cause",
-    "trace",
-    "key",
-    "fingerprint",
-    "events",
-];
+with_field_names! {
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct StoredCommit<'a> {
+        /// Absent where it derives from the idempotency key, or from the whole commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<CommitId>,
+        version: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<CommitHash>,
+        at: DateTime<Utc>,
+        #[serde(borrow)]
+        by: Cow<'a, str>,
+        #[serde(borrow)]
+        command: Cow<'a, str>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        correlation: Option<Uuid>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Uuid>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        trace: Option<Cow<'a, str>>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        key: Option<Cow<'a, str>>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        fingerprint: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        events: Cow<'a, [StoredEvent<'a>]>,
+    }
+}
 
 /// Version of an event, or of all events of a commit, that says more than this build knows: none has a version that high.
 pub(crate) const OF_A_NEWER_BUILD: u16 = u16::MAX;
