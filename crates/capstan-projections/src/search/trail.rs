@@ -60,7 +60,10 @@ pub(crate) async fn fill_active(read_models: &ReadModels, block: usize) -> Resul
 pub(crate) async fn fill(session: &Session, schema: &str, block: usize) -> Result<usize, StoreError> {
     let (client, block) = (session.client(), block.clamp(1, BLOCK));
     // In the order of positions, by their indexes, whatever the statistics say.
-    client.batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.map_err(failed)?;
+    client
+        .batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off")
+        .await
+        .map_err(failed)?;
     loop {
         client.batch_execute("BEGIN").await.map_err(failed)?;
         let left = add(session, schema, block).await;
