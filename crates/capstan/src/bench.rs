@@ -15,9 +15,11 @@ mod life;
 mod limits;
 mod nats_load;
 mod open;
+mod reads;
 mod rebuild;
 mod report;
 mod stream;
+mod waves;
 
 use std::sync::Arc;
 
@@ -116,6 +118,18 @@ enum What {
         #[arg(long, default_value_t = 1_000)]
         bytes: usize,
     },
+    /// Lists, filters, counts, statistics and searches of very many tasks.
+    Reads {
+        /// Tasks, half of them in one workspace.
+        #[arg(long, default_value_t = 1_000_000)]
+        tasks: usize,
+        /// Workspaces they belong to.
+        #[arg(long, default_value_t = 1_000)]
+        workspaces: usize,
+        /// Reads of each kind, one after the other.
+        #[arg(long, default_value_t = 100)]
+        reads: usize,
+    },
     /// Read models from the log: live and rebuilt.
     Rebuild {
         /// Tasks in the log, of eight events each.
@@ -155,6 +169,13 @@ impl BenchCommand {
         if let What::Rebuild { tasks, memory_mb } = self.what {
             for _ in 0..self.rounds {
                 report.round(rebuild::round(self.durability.into(), tasks, memory_mb).await?);
+            }
+            return report.print(self.json);
+        }
+        if let What::Reads { tasks, workspaces, reads } = self.what {
+            let size = reads::Size { tasks, workspaces, reads };
+            for _ in 0..self.rounds {
+                report.round(reads::round(self.durability.into(), size).await?);
             }
             return report.print(self.json);
         }
@@ -206,6 +227,7 @@ impl BenchCommand {
                 What::Rebuild { .. }
                 | What::Cold { .. }
                 | What::Open { .. }
+                | What::Reads { .. }
                 | What::Stream { .. }
                 | What::Worker { .. } => break,
             };

@@ -40,15 +40,16 @@ pub(super) fn task_id(number: usize) -> TaskId {
     TaskId(id::derived(&["bench", &number.to_string()]))
 }
 
-/// Creates an agent with defaults in a workspace.
+/// Creates an agent of this key with defaults in a workspace.
 pub(super) async fn created_agent(
     dispatcher: &Dispatcher<Agent, AgentCodec>,
     workspace: &str,
+    key: &str,
 ) -> anyhow::Result<agent::Created> {
     let demo =
-        agent::CreateAgent { agent_key: "demo".into(), name: "Demo".into(), ..agent::CreateAgent::default() };
+        agent::CreateAgent { agent_key: key.into(), name: "Demo".into(), ..agent::CreateAgent::default() };
     let create = agent::Command::Create { workspace: workspace.into(), agent: Box::new(demo) };
-    let id = AgentId::from_key(workspace, "demo").to_string();
+    let id = AgentId::from_key(workspace, key).to_string();
     let stream = StreamId::new(Workspace::new(workspace)?, "agent", &id)?;
     let context = CommandContext::new(Uuid::now_v7(), "create-agent", Actor::System, Utc::now());
     let created = dispatcher.execute(&stream, &Requested::new(create, Utc::now()), &context).await?;
@@ -62,7 +63,7 @@ impl Filler {
         let config = DispatcherConfig::new(MemoryBudget::default().streams());
         let agents: Dispatcher<Agent, AgentCodec> =
             Dispatcher::new(log.clone(), Arc::new(NoSnapshots), config.clone());
-        let agent = created_agent(&agents, workspace.as_str()).await?;
+        let agent = created_agent(&agents, workspace.as_str(), "demo").await?;
         let dispatcher = Arc::new(Dispatcher::new(log.clone(), Arc::new(NoSnapshots), config));
         Ok(Self { dispatcher, workspace, agent })
     }

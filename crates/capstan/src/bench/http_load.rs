@@ -34,6 +34,13 @@ impl Connection {
         Ok(Self { stream, host: host.to_owned(), buffer: Vec::with_capacity(16 * 1024) })
     }
 
+    /// Gets a path and reads the whole answer.
+    pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
+        self.stream.write_all(request.as_bytes()).await?;
+        self.answer().await
+    }
+
     /// Posts a JSON body and reads the whole answer.
     pub(super) async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<Answer> {
         let request = format!(

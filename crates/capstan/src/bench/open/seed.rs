@@ -1,28 +1,26 @@
 //! Open tasks, written to the log as the product itself writes them.
 //!
-//! The commands of some tasks are decided on a log in memory; their commits then go to the real one in groups, first all
-//! first commits, then all second ones, each linked to where the one before it was stored.
+//! The commands of some tasks are decided on a log in memory; their commits then go to the real one in groups.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
 use capstan_contract::{AgentCodec, TaskCodec};
-use capstan_dispatch::{CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots};
+use capstan_dispatch::{CommandContext, Dispatcher};
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{self, AttemptId, TaskId, WorkerId};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, FinishAttempt, Lease, OpenBlocker, ReportedOutcome,
 };
 use capstan_domain::task::{Command, TaskDecider};
-use capstan_envelope::{Actor, Codec, CommitHash, Position, Recorded, StreamId, Workspace};
-use capstan_eventlog::{EventLog, MemoryLog, Selection};
+use capstan_envelope::{Actor, StreamId, Workspace};
+use capstan_eventlog::{EventLog, MemoryLog};
 use chrono::Utc;
 use uuid::Uuid;
 
 use super::Size;
 use crate::bench::filler::created_agent;
-use crate::memory::MemoryBudget;
+use crate::bench::waves::{dispatcher, publish};
 
 /// Tasks of one group, and groups under way.
 const GROUP: usize = 250;
@@ -44,19 +42,13 @@ pub(super) struct Seeded {
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
-/// A dispatcher on a log, with a memory of its own.
-fn dispatcher<D: Dispatchable, C: Codec<Event = D::Event>>(log: &Arc<dyn EventLog>) -> Dispatcher<D, C> {
-    let config = DispatcherConfig::new(MemoryBudget::default().streams());
-    Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), config)
-}
-
 /// Writes the tasks.
 pub(super) async fn seed(log: &Arc<dyn EventLog>, size: Size) -> anyhow::Result<Seeded> {
     let workspaces = size.workspaces.max(1);
     let mut agents = Vec::with_capacity(workspaces);
     let dispatcher: Dispatcher<Agent, AgentCodec> = dispatcher(log);
     for number in 0..workspaces {
-        agents.push(created_agent(&dispatcher, &format!("bench-{number:04}")).await?);
+        agents.push(created_agent(&dispatcher, &format!("bench-{number:04}"), "demo").await?);
     }
     let group = GROUP.min(GROUP_BYTES / size.bytes.max(1)).max(1);
     let mut writers = tokio::task::JoinSet::new();
@@ -104,38 +96,8 @@ async fn write(
     for number in numbers {
         decide(&dispatcher, agent, number, bytes, &mut seeded).await?;
     }
-    let mut commits = Vec::new();
-    let mut tail = memory.tail(Selection::All, Position::START).await?;
-    loop {
-        let batch = tail.next().await?;
-        commits.extend(batch.commits);
-        if batch.caught_up {
-            break;
-        }
-    }
-    seeded.commits = commits.len();
-    publish(log, commits).await?;
+    seeded.commits = publish(&memory, log).await?;
     Ok(seeded)
-}
-
-/// Publishes commits of several streams, those of one version together.
-async fn publish(log: &Arc<dyn EventLog>, mut commits: Vec<Arc<Recorded>>) -> anyhow::Result<()> {
-    commits.sort_by_key(|recorded| recorded.commit.version);
-    let mut ends: HashMap<StreamId, (Position, CommitHash)> = HashMap::new();
-    for wave in commits.chunk_by(|a, b| a.commit.version == b.commit.version) {
-        let mut linked: Vec<_> = wave.iter().map(|recorded| recorded.commit.clone()).collect();
-        for commit in &mut linked {
-            if let Some((position, hash)) = ends.get(&commit.stream) {
-                commit.previous = *position;
-                commit.previous_hash = *hash;
-            }
-        }
-        let stored = log.append_together(&linked).await?;
-        for (commit, stored) in linked.into_iter().zip(stored) {
-            ends.insert(commit.stream, (stored.position, stored.hash));
-        }
-    }
-    Ok(())
 }
 
 /// Brings one task to where its number says.
