@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use uuid::Uuid;
 
 use crate::bench::bed::Bed;
 use crate::bench::limits::RawLog;
@@ -56,6 +57,8 @@ pub(super) async fn round(
     Ok(samples)
 }
 
+/// A command with a key of its own, as a caller sends it who may have to send it again.
 fn body(number: u64) -> String {
-    format!(r#"{{"agent_id":"demo","message":"bench {number} {}"}}"#, "x".repeat(400))
+    let (key, filler) = (Uuid::now_v7(), "x".repeat(400));
+    format!(r#"{{"agent_id":"demo","message":"bench {number} {filler}","idempotency_key":"{key}"}}"#)
 }
