@@ -168,7 +168,7 @@ impl ReadModels {
         let left = refold(&session, log, stream).await;
         client.batch_execute(if left.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
         let left = left?;
-        trail::fill_active(self, BLOCK).await?;
+        trail::fill_active(self, &mut None, BLOCK).await?;
         Ok(left)
     }
 }

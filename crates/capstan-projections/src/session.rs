@@ -17,7 +17,8 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects. Rows can be folded again from the log, so commits do not wait for the disk. `work_mem` keeps the rows of
-    /// a batch in memory.
+    /// a batch in memory. Nothing is compiled: a plan that is switched off counts as very expensive, and compiling it takes
+    /// longer than it runs.
     pub(crate) async fn open(config: &tokio_postgres::Config) -> Result<Self, tokio_postgres::Error> {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
         let driver = tokio::spawn(async move {
@@ -29,7 +30,8 @@ impl Session {
         session
             .client
             .batch_execute(
-                "SET synchronous_commit = off; SET work_mem = '64MB'; SET TIME ZONE 'UTC'; SET client_min_messages = warning",
+                "SET synchronous_commit = off; SET work_mem = '64MB'; SET jit = off; SET TIME ZONE 'UTC'; \
+                 SET client_min_messages = warning",
             )
             .await?;
         Ok(session)

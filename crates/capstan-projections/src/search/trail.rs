@@ -25,18 +25,21 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Adds blocks of so many tasks to the index of the active tables whenever there are enough. Never ends.
 pub(crate) async fn follow(read_models: ReadModels, block: usize) {
     let mut reached = read_models.reached();
+    let mut session = None;
     loop {
         let at = reached.borrow_and_update().sequence();
-        match fill_active(&read_models, block).await {
+        match fill_active(&read_models, &mut session, block).await {
             Ok(left) => {
-                // Each task is a commit at least. The position falls when the tables are rebuilt from another log.
-                let next = at + block.saturating_sub(left) as u64;
+                // Each task is a commit at least, but few commits are new tasks: near the end of a block it is not asked after
+                // each of them. The position falls when the tables are rebuilt from another log.
+                let next = at + block.saturating_sub(left).max(block / 8) as u64;
                 let moved = reached.wait_for(|now| now.sequence() >= next || now.sequence() < at).await;
                 if moved.is_err() {
                     return;
                 }
             }
             Err(error) => {
+                session = None;
                 tracing::warn!(
                     error = explain(&error),
                     "the index of texts does not follow the rows; it will retry"
@@ -47,12 +50,19 @@ pub(crate) async fn follow(read_models: ReadModels, block: usize) {
     }
 }
 
-/// Adds blocks to the index of the active tables; returns how many tasks are left.
-pub(crate) async fn fill_active(read_models: &ReadModels, block: usize) -> Result<usize, StoreError> {
-    let session = read_models.session().await.map_err(failed)?;
+/// Adds blocks to the index of the active tables; returns how many tasks are left. The session is kept for the next time.
+pub(crate) async fn fill_active(
+    read_models: &ReadModels,
+    session: &mut Option<Session>,
+    block: usize,
+) -> Result<usize, StoreError> {
+    let session = match session {
+        Some(session) => session,
+        None => session.insert(read_models.session().await.map_err(failed)?),
+    };
     let schemas = generation::active(session.client()).await.map_err(|error| failed(error.0))?;
     let Some(schema) = schemas.get(TaskRow::NAME) else { return Ok(0) };
-    fill(&session, schema, block).await
+    fill(session, schema, block).await
 }
 
 /// Adds blocks of so many tasks to the index in this schema until fewer are left; returns how many. Of two at once, one
@@ -60,10 +70,7 @@ pub(crate) async fn fill_active(read_models: &ReadModels, block: usize) -> Resul
 pub(crate) async fn fill(session: &Session, schema: &str, block: usize) -> Result<usize, StoreError> {
     let (client, block) = (session.client(), block.clamp(1, BLOCK));
     // In the order of positions, by their indexes, whatever the statistics say.
-    client
-        .batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off")
-        .await
-        .map_err(failed)?;
+    client.batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.map_err(failed)?;
     loop {
         client.batch_execute("BEGIN").await.map_err(failed)?;
         let left = add(session, schema, block).await;
@@ -91,6 +98,19 @@ fn failed(source: tokio_postgres::Error) -> StoreError {
     StoreError::Postgres { model: TaskRow::NAME, source }
 }
 
+/// How many tasks there are behind a position, up to `most`: by the indexes alone, since it is asked far more often than a block is
+/// added.
+async fn left(session: &Session, schema: &str, after: i64, most: usize) -> Result<usize, StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM (\
+         (SELECT 1 FROM {schema}.acceptances WHERE position > $1 LIMIT $2) UNION ALL \
+         (SELECT 1 FROM {schema}.tasks WHERE reworded_at > $1 LIMIT $2)) newer"
+    );
+    let statement = session.prepared(&sql).await.map_err(failed)?;
+    let row = session.client().query_one(&statement, &[&after, &(most as i64)]).await.map_err(failed)?;
+    Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+}
+
 /// Adds one block inside the open transaction; answers how many tasks there are when those are too few.
 async fn add(session: &Session, schema: &str, size: usize) -> Result<Option<usize>, StoreError> {
     let client = session.client();
@@ -100,6 +120,10 @@ async fn add(session: &Session, schema: &str, size: usize) -> Result<Option<usiz
         format!("SELECT coalesce(max(block) + 1, 0), coalesce(max(position), 0) FROM {schema}.search_blocks");
     let last = client.query_one(&sql, &[]).await.map_err(failed)?;
     let (number, after): (i32, i64) = (last.get(0), last.get(1));
+    let left = left(session, schema, after, size).await?;
+    if left < size {
+        return Ok(Some(left));
+    }
     // What was changed comes again with the position of its row, which is that of the change or a later one.
     let sql = format!(
         "SELECT e.position, t.id, t.workspace, t.created_at, t.label, t.doc, a.doc FROM \
