@@ -170,6 +170,11 @@ impl JetStreamLog {
         Ok(streams::set_fingerprint_key(&self.gets_connection, &self.topology.events_stream(), key).await?)
     }
 
+    /// Fails unless the user may [archive](Self::archive): update the stream and purge its beginning. Changes nothing.
+    pub async fn may_archive(&self) -> Result<(), ConnectError> {
+        Ok(streams::may_archive(&self.gets_connection, &self.topology.events_stream()).await?)
+    }
+
     /// Removes the beginning of the log up to this number, once it is declared as archived and carried forward. What was declared
     /// before is removed too: an archive may be repeated after an interruption, and two may run at once.
     pub async fn archive(&self, through: u64) -> Result<(), ConnectError> {

@@ -203,6 +203,20 @@ pub(crate) async fn set_fingerprint_key(
     set_metadata(connection, stream, &[(FINGERPRINT_KEY_KEY, key.to_text())]).await
 }
 
+/// Fails unless the user may archive. Changes nothing: the server looks at the permission first, and a list is no request.
+pub(crate) async fn may_archive(connection: &Connection, stream: &str) -> Result<(), StreamError> {
+    for action in ["UPDATE", "PURGE"] {
+        let asked: Result<Value, _> = connection.call(&format!("STREAM.{action}.{stream}"), &json!([])).await;
+        match asked {
+            Ok(_) | Err(RequestError::Refused { .. }) => {}
+            Err(error) => {
+                return Err(StreamError::Request { stream: stream.to_owned(), source: Box::new(error) });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Declares the beginning of a stream up to this number as archived and carried forward, and removes it; as far as more is
 /// declared, that much. Says what is archived then.
 pub(crate) async fn archive(

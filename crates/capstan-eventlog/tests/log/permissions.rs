@@ -34,11 +34,18 @@ async fn users_of_the_template_are_told_what_they_may_not_do() {
     // Its inbox is another one, with which it did not connect.
     needs("subscribe to _INBOX.", connect("operator", "word-f")).await;
     let log = connect("capstan", "word-a").await.unwrap();
-    Writer::new("dev/task/1").write(&log, "a").await;
+    let written = Writer::new("dev/task/1").write(&log, "a").await;
     let update = "publish to $JS.API.STREAM.UPDATE.CAPSTAN_EVENTS";
+    needs(update, log.may_archive()).await;
     needs(update, log.archive(1)).await;
     needs(update, log.adopt_fingerprint_key(log.fingerprint_key())).await;
     let archiver = connect("archiver", "word-g").await.unwrap();
+    archiver.may_archive().await.unwrap();
+    let (status, kept) = (archiver.check().await.unwrap(), archiver.at(written.position).await.unwrap());
+    assert_eq!(
+        (status, kept.as_ref(), archiver.archived()),
+        (written.position, Some(&written), log.archived())
+    );
     archiver.archive(1).await.unwrap();
 }
 
@@ -66,7 +73,9 @@ async fn every_way_to_use_the_log_names_the_permission_that_is_missing() {
         JetStreamLog::connect(JetStreamConfig::new(url)).await.unwrap()
     };
     let written = Writer::new("dev/task/1").write(&connect("all").await, "a").await;
-    needs("publish to $JS.API.STREAM.PURGE.CAPSTAN_EVENTS", connect("purger").await.archive(1)).await;
+    let (purge, purger) = ("publish to $JS.API.STREAM.PURGE.CAPSTAN_EVENTS", connect("purger").await);
+    needs(purge, purger.may_archive()).await;
+    needs(purge, purger.archive(1)).await;
     let log = connect("writer").await;
     let others = [Writer::new("dev/task/2").decide("b"), Writer::new("dev/task/3").decide("c")];
     needs("publish to capstan.evt.dev.task.2", log.append(&others[0])).await;

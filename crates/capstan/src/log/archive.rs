@@ -90,6 +90,10 @@ pub(super) struct Archive {
 impl Archive {
     /// Archives.
     pub(super) async fn run(self, log: &JetStreamLog, read_models: &ReadModels) -> anyhow::Result<()> {
+        if !self.dry_run {
+            // Before hours of work that would end here.
+            log.may_archive().await.context("archive the log")?;
+        }
         let head = log.head().await?;
         self.through.check(log, head).await?;
         read_models.wait_for(head, ROWS_WAIT).await.context("wait for the read models")?;

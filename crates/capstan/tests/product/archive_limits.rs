@@ -247,3 +247,16 @@ async fn streams_at_every_limit_are_archived_on_a_stock_server() -> anyhow::Resu
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn an_archive_by_a_user_who_may_not_is_refused_before_anything_else() -> anyhow::Result<()> {
+    let nats = ConfiguredNats::start().await?;
+    let nats_url = nats.url("capstan", "word-a");
+    // Nothing else is asked for: the read models are away.
+    let environment = [("NATS_URL", nats_url.as_str()), ("DATABASE_URL", "postgres://127.0.0.1:1/none")];
+    let refused = capstan(&["log", "archive", "--through", "1"], &environment).await?;
+    let error = text(&refused.stderr);
+    let needed = "the NATS user needs the permission to publish to $JS.API.STREAM.UPDATE.CAPSTAN_EVENTS";
+    ensure!(!refused.status.success() && error.contains(needed), "{error}");
+    Ok(())
+}
