@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub(crate) mod assembly;
+pub(crate) mod batch;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod cursor;

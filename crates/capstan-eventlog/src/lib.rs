@@ -27,6 +27,7 @@ pub use event_log::{
     TailBatch, TailSource,
 };
 pub use fingerprint_key::{FingerprintKey, ParseFingerprintKeyError};
+pub use jetstream::batch::{BatchMessage, NotStored, begin_batch, stored_at};
 pub use jetstream::config::{Credentials, Durability, DurabilityHint, JetStreamConfig};
 pub use jetstream::connection::Connection;
 pub use jetstream::inspection::{InspectedStream, Inspection, StreamState};

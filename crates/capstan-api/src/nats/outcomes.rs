@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use async_nats::header::{NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE};
 use async_nats::jetstream::{self, Message};
 use async_nats::{Client, HeaderMap, Request};
 use bytes::Bytes;
+use capstan_eventlog::{BatchMessage, begin_batch, stored_at};
 use chrono::Utc;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::call::fresh_id;
@@ -71,31 +70,16 @@ async fn store_one(jetstream: &jetstream::Context, outcome: &Outcome) -> Result<
 
 /// Stores outcomes as one batch of the server, which it flushes once.
 async fn store_batch(client: &Client, outcomes: &[Outcome]) -> Result<(), async_nats::Error> {
-    let published: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.publish.as_ref()).collect();
-    let Some((last, before)) = published.split_last() else { return Ok(()) };
-    let batch = fresh_id(Utc::now()).simple().to_string();
-    let headers = |headers: &HeaderMap, number: usize| {
-        let mut headers = headers.clone();
-        headers.insert(NATS_BATCH_ID, batch.as_str());
-        headers.insert(NATS_BATCH_SEQUENCE, number.to_string());
-        headers
+    let message = |(subject, headers, payload): &(String, HeaderMap, Bytes)| BatchMessage {
+        subject: subject.clone(),
+        headers: headers.clone(),
+        payload: payload.clone(),
     };
-    for (number, (subject, given, payload)) in (1..).zip(before.iter().copied()) {
-        client.publish_with_headers(subject.clone(), headers(given, number), payload.clone()).await?;
-    }
-    let (subject, given, payload) = last;
-    let mut given = headers(given, published.len());
-    given.insert(NATS_BATCH_COMMIT, "1");
-    let request = Request::new().headers(given).payload(payload.clone()).timeout(Some(STORE_WAIT));
-    let reply = client.send_request(subject.clone(), request).await?;
-    match serde_json::from_slice(&reply.payload)? {
-        Stored { error: None } => Ok(()),
-        Stored { error: Some(error) } => Err(error.into()),
-    }
-}
-
-/// The server's answer to a batch.
-#[derive(Deserialize)]
-struct Stored {
-    error: Option<jetstream::Error>,
+    let messages = outcomes.iter().filter_map(|outcome| outcome.publish.as_ref().map(message)).collect();
+    let id = fresh_id(Utc::now()).simple().to_string();
+    let Some(last) = begin_batch(client, &id, messages).await? else { return Ok(()) };
+    let request = Request::new().headers(last.headers).payload(last.payload).timeout(Some(STORE_WAIT));
+    let reply = client.send_request(last.subject, request).await?;
+    stored_at(&reply.payload)?;
+    Ok(())
 }

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use capstan_envelope::{Commit, CommitHash, Position};
 use futures_util::future::try_join_all;
 use metrics::{counter, histogram};
-use serde::Deserialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::connection::{ApiError, Connection, RequestError};
+use super::batch::{BatchMessage, NotStored, begin_batch, stored_at};
+use super::connection::{Connection, RequestError};
 use super::get::{EXPECTED, Gets, Stored};
 use super::group_commit::{self, Waiting};
 use crate::event_log::{check_group, check_well_formed};
@@ -37,9 +37,6 @@ pub(crate) const TOGETHER: &str = "t-";
 /// Characters behind it, of 62 each: 59 bits. Two batches under way under one id would be taken for one, and each message of a
 /// batch is stored with its id.
 const BATCH_ID_CHARACTERS: usize = 10;
-pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
-pub(crate) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
-const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
 /// A rival on the same subject is still in flight, or wrote it earlier in the same batch.
@@ -63,14 +60,9 @@ impl Sealed {
         Appended { position: Position::new(sequence, self.hash), hash: self.hash, duplicate: false }
     }
 
-    fn headers_in_batch(&self, batch_id: &str, sequence: usize, last: bool) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        headers.insert(BATCH_ID, batch_id);
-        headers.insert(BATCH_SEQUENCE, sequence.to_string().as_str());
-        if last {
-            headers.insert(BATCH_COMMIT, "1");
-        }
-        headers
+    fn in_batch(&self) -> BatchMessage {
+        let Self { subject, headers, payload, .. } = self.clone();
+        BatchMessage { subject, headers, payload }
     }
 }
 
@@ -94,13 +86,6 @@ pub(crate) struct Sender {
     ack_timeout: Duration,
 }
 
-#[derive(Deserialize)]
-struct Ack {
-    #[serde(default)]
-    seq: u64,
-    error: Option<ApiError>,
-}
-
 impl Sender {
     pub(crate) fn new(connection: Connection, ack_timeout: Duration) -> Self {
         Self { connection, ack_timeout }
@@ -118,20 +103,14 @@ impl Sender {
         let token = client.new_inbox();
         let behind = token.len().saturating_sub(BATCH_ID_CHARACTERS);
         let batch_id = format!("{kind}{}", token.get(behind..).unwrap_or(&token));
-        let Some((last, before)) = members.split_last() else {
-            return Outcome::Unknown("an empty batch".into());
-        };
         let losses = self.connection.losses();
-        for (index, member) in before.iter().enumerate() {
-            let headers = member.headers_in_batch(&batch_id, index + 1, false);
-            let sent =
-                client.publish_with_headers(member.subject.clone(), headers, member.payload.clone()).await;
-            if let Err(error) = sent {
-                return Outcome::Unknown(Box::new(error));
-            }
-        }
-        let headers = last.headers_in_batch(&batch_id, members.len(), true);
-        let outcome = self.ask(&last.subject, headers, last.payload.clone()).await;
+        let members = members.iter().map(|member| member.in_batch()).collect();
+        let BatchMessage { subject, headers, payload } = match begin_batch(client, &batch_id, members).await {
+            Ok(Some(last)) => last,
+            Ok(None) => return Outcome::Unknown("an empty batch".into()),
+            Err(error) => return Outcome::Unknown(Box::new(error)),
+        };
+        let outcome = self.ask(&subject, headers, payload).await;
         if matches!(outcome, Outcome::Refused(_)) && self.connection.losses() > losses {
             // The end of the batch went over another connection than its beginning.
             return Outcome::Unknown("the connection was lost inside a batch".into());
@@ -145,19 +124,17 @@ impl Sender {
             Err(error @ RequestError::Denied { .. }) => return Outcome::Refused(Box::new(error)),
             Err(error) => return Outcome::Unknown(Box::new(error)),
         };
-        let ack: Ack = match serde_json::from_slice(&answer.payload) {
-            Ok(ack) => ack,
-            Err(error) => return Outcome::Unknown(Box::new(error)),
-        };
-        match ack.error {
-            None if ack.seq > 0 => Outcome::Stored { sequence: ack.seq },
-            None => Outcome::Unknown("the acknowledgement names no sequence".into()),
-            Some(ApiError { err_code: WRONG_LAST_SEQUENCE | WRONG_LAST_SEQUENCE_UNKNOWN, .. }) => {
+        match stored_at(&answer.payload) {
+            Ok(sequence) => Outcome::Stored { sequence },
+            Err(NotStored::Refused { code: WRONG_LAST_SEQUENCE | WRONG_LAST_SEQUENCE_UNKNOWN, .. }) => {
                 Outcome::Stale
             }
-            Some(ApiError { err_code: code, description }) => {
+            Err(NotStored::Refused { code, description }) => {
                 let subject = subject.to_owned();
                 Outcome::Refused(Box::new(RequestError::Refused { subject, code, description }))
+            }
+            Err(error @ (NotStored::NoSequence | NotStored::Unreadable(_))) => {
+                Outcome::Unknown(Box::new(error))
             }
         }
     }

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderName;
+use async_nats::header::{NATS_BATCH_COMMIT, NATS_BATCH_ID};
 use async_trait::async_trait;
 use capstan_envelope::Position;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::append::{BATCH_COMMIT, BATCH_ID, TOGETHER};
+use super::append::TOGETHER;
 use super::assembly::Assembly;
 use super::cursor::{Cursor, Delivered, Event, Followed, unavailable};
 use super::get::{Gets, expected_in};
@@ -241,10 +243,10 @@ impl Follower {
             payload: &message.payload,
         };
         let recorded = stored.decode()?;
-        let header = |name: &str| message.headers.as_ref().and_then(|headers| headers.get(name));
-        let is_part = header(BATCH_ID).is_some_and(|id| id.as_str().starts_with(TOGETHER));
+        let header = |name: HeaderName| message.headers.as_ref().and_then(|headers| headers.get(name));
+        let is_part = header(NATS_BATCH_ID).is_some_and(|id| id.as_str().starts_with(TOGETHER));
         // A reader of one stream gets one commit of each decision, so there is nothing to wait for.
-        let is_open = is_part && header(BATCH_COMMIT).is_none() && !self.reads_one_stream();
+        let is_open = is_part && header(NATS_BATCH_COMMIT).is_none() && !self.reads_one_stream();
         self.bytes += message.payload.len();
         self.assembly.take(recorded, is_open, *pending == 0);
         self.progress_pause = PROGRESS.0;
