@@ -1,6 +1,7 @@
 //! A follower that costs little: it reads frames from a plain socket and counts them, and resumes after a gap.
 
 use std::fmt;
+use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,26 +65,35 @@ pub(super) struct Follower {
     over: Over,
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Bytes at the front of the buffer that were counted.
+    used: usize,
     /// The place to resume after.
     place: String,
     counts: Arc<Counts>,
 }
 
 /// One frame: its name, and the place after it where it has one.
-struct Frame {
-    event: String,
-    id: Option<String>,
+struct Frame<'a> {
+    event: &'a str,
+    id: Option<&'a str>,
 }
 
-/// Bytes of the buffer that were used, and the frame in them.
-type Parsed = (usize, Option<Frame>);
+/// Bytes that were used, and the frame in them.
+type Parsed<'a> = (usize, Option<Frame<'a>>);
+
+/// A frame that was counted.
+#[derive(PartialEq)]
+enum Counted {
+    CaughtUp,
+    Other,
+}
 
 impl Follower {
     /// Connects to `host:port`, to receive what follows a position.
     pub(super) async fn open(host: &str, over: Over, after: Position) -> anyhow::Result<Self> {
         let place = after.to_string();
         let (stream, buffer) = connect(host, over, &place).await?;
-        Ok(Self { host: host.to_owned(), over, stream, buffer, place, counts: Arc::default() })
+        Ok(Self { host: host.to_owned(), over, stream, buffer, used: 0, place, counts: Arc::default() })
     }
 
     /// What it has received, now and later.
@@ -100,44 +110,47 @@ impl Follower {
 
     /// Counts until the history is complete.
     pub(super) async fn catch_up(&mut self) -> anyhow::Result<()> {
-        while self.next().await? != "caught_up" {}
+        while self.next().await? != Counted::CaughtUp {}
         Ok(())
     }
 
-    /// Counts the next frame and answers its name. A stream that ends is resumed.
-    async fn next(&mut self) -> anyhow::Result<String> {
-        let mut used = 0;
-        let frame = loop {
-            let parsed = match self.over {
-                Over::Sse => sse(&self.buffer[used..]),
-                Over::WebSocket => websocket(&self.buffer[used..]),
-            };
-            match parsed {
-                Some((bytes, Some(frame))) => {
-                    used += bytes;
-                    break frame;
-                }
-                Some((bytes, None)) => used += bytes,
-                None => {
-                    self.buffer.drain(..used);
-                    used = 0;
-                    if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                        (self.stream, self.buffer) = connect(&self.host, self.over, &self.place).await?;
-                    }
-                }
+    /// Counts the next frame. A stream that ends is resumed.
+    async fn next(&mut self) -> anyhow::Result<Counted> {
+        loop {
+            if let Some(counted) = self.count() {
+                return Ok(counted);
             }
-        };
-        self.counts.bytes.fetch_add(used as u64, Ordering::Relaxed);
-        self.buffer.drain(..used);
-        if let Some(id) = frame.id {
-            self.place = id;
+            // Only here, where little is left, what is counted is moved out.
+            self.buffer.drain(..self.used);
+            self.used = 0;
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                (self.stream, self.buffer) = connect(&self.host, self.over, &self.place).await?;
+            }
         }
-        match frame.event.as_str() {
-            "gap" => self.counts.gaps.fetch_add(1, Ordering::Relaxed),
-            "caught_up" => 0,
-            _ => self.counts.frames.fetch_add(1, Ordering::Relaxed),
-        };
-        Ok(frame.event)
+    }
+
+    /// Counts the next frame of the buffer; `None` until all of it is there.
+    fn count(&mut self) -> Option<Counted> {
+        loop {
+            let rest = &self.buffer[self.used..];
+            let (bytes, frame) = match self.over {
+                Over::Sse => sse(rest),
+                Over::WebSocket => websocket(rest),
+            }?;
+            self.used += bytes;
+            self.counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            let Some(frame) = frame else { continue };
+            if let Some(id) = frame.id {
+                self.place.clear();
+                self.place.push_str(id);
+            }
+            match frame.event {
+                "caught_up" => return Some(Counted::CaughtUp),
+                "gap" => self.counts.gaps.fetch_add(1, Ordering::Relaxed),
+                _ => self.counts.frames.fetch_add(1, Ordering::Relaxed),
+            };
+            return Some(Counted::Other);
+        }
     }
 }
 
@@ -167,25 +180,25 @@ async fn connect(host: &str, over: Over, place: &str) -> anyhow::Result<(TcpStre
 }
 
 /// The first frame of server-sent events; `None` until all of it is there. Sizes of chunks are lines without a meaning.
-fn sse(bytes: &[u8]) -> Option<Parsed> {
-    let mut frame = Frame { event: String::new(), id: None };
-    let mut at = 0;
+fn sse(bytes: &[u8]) -> Option<Parsed<'_>> {
+    let mut frame = Frame { event: "", id: None };
+    let mut rest = bytes;
     loop {
-        let length = bytes[at..].iter().position(|byte| *byte == b'\n')?;
-        let line = &bytes[at..at + length];
-        at += length + 1;
+        let line = rest;
+        let length = rest.skip_until(b'\n').ok()?;
+        let line = line[..length].strip_suffix(b"\n")?;
         if let Some(event) = line.strip_prefix(b"event: ") {
-            frame.event = String::from_utf8_lossy(event).into_owned();
+            frame.event = str::from_utf8(event).unwrap_or_default();
         } else if let Some(id) = line.strip_prefix(b"id: ") {
-            frame.id = Some(String::from_utf8_lossy(id).into_owned());
+            frame.id = str::from_utf8(id).ok();
         } else if line.is_empty() {
-            return Some((at, Some(frame).filter(|frame| !frame.event.is_empty())));
+            return Some((bytes.len() - rest.len(), Some(frame).filter(|frame| !frame.event.is_empty())));
         }
     }
 }
 
 /// The first frame over a WebSocket, of which only the beginning is read: `{"id":"…","event":"…",`.
-fn websocket(bytes: &[u8]) -> Option<Parsed> {
+fn websocket(bytes: &[u8]) -> Option<Parsed<'_>> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
     let (head, length) = match second & 0x7f {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
@@ -193,29 +206,29 @@ fn websocket(bytes: &[u8]) -> Option<Parsed> {
         length => (2, usize::from(length)),
     };
     let payload = bytes.get(head..head + length)?;
-    let frame = match first & 0x0f {
-        TEXT => Some(Frame {
-            event: text_after(payload, "\"event\":\"").unwrap_or_default(),
-            id: payload.starts_with(b"{\"id\"").then(|| text_after(payload, "\"id\":\"")).flatten(),
-        }),
-        // A close ends the connection; pings need no answer as long as the server only sends.
-        _ => None,
-    };
+    // A close ends the connection; pings need no answer as long as the server only sends.
+    let frame = (first & 0x0f == TEXT).then(|| {
+        let (id, rest) = match payload.strip_prefix(br#"{"id":""#) {
+            Some(rest) => quoted(rest).map_or((None, rest), |(id, rest)| (Some(id), rest)),
+            None => (None, payload),
+        };
+        let event = rest.get(1..).and_then(|rest| quoted(rest.strip_prefix(br#""event":""#)?));
+        Frame { event: event.map_or("", |(event, _)| event), id }
+    });
     Some((head + length, frame))
 }
 
-/// The text between `start` and the next quotation mark, near the beginning of a payload.
-fn text_after(payload: &[u8], start: &str) -> Option<String> {
-    let beginning = String::from_utf8_lossy(&payload[..payload.len().min(256)]);
-    let rest = &beginning[beginning.find(start)? + start.len()..];
-    Some(rest[..rest.find('"')?].to_owned())
+/// The text up to the next quotation mark, and what is behind the mark.
+fn quoted(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'"')?;
+    Some((str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn named(parsed: Option<Parsed>) -> (usize, String, Option<String>) {
+    fn named<'a>(parsed: Option<Parsed<'a>>) -> (usize, &'a str, Option<&'a str>) {
         let (bytes, Some(frame)) = parsed.unwrap() else { panic!("no frame") };
         (bytes, frame.event, frame.id)
     }
@@ -223,7 +236,7 @@ mod tests {
     #[test]
     fn a_frame_is_read_across_the_sizes_of_chunks() {
         let text = b"2a\r\nid: 0-7\nevent: task-done\ndata: {}\n\n\r\n";
-        assert_eq!(named(sse(text)), (text.len() - 2, "task-done".to_owned(), Some("0-7".to_owned())));
+        assert_eq!(named(sse(text)), (text.len() - 2, "task-done", Some("0-7")));
         assert!(sse(&text[..20]).is_none());
         assert!(sse(b"d\r\n: connected\n\n").unwrap().1.is_none());
     }
@@ -232,7 +245,10 @@ mod tests {
     fn a_frame_of_a_websocket_is_read_whole() {
         let text = br#"{"id":"0-7","event":"task-done","data":{}}"#;
         let bytes = [&[0x81, text.len() as u8][..], text].concat();
-        assert_eq!(named(websocket(&bytes)), (bytes.len(), "task-done".to_owned(), Some("0-7".to_owned())));
+        assert_eq!(named(websocket(&bytes)), (bytes.len(), "task-done", Some("0-7")));
         assert!(websocket(&bytes[..bytes.len() - 1]).is_none());
+        let text = br#"{"event":"end","data":{}}"#;
+        let bytes = [&[0x81, text.len() as u8][..], text].concat();
+        assert_eq!(named(websocket(&bytes)), (bytes.len(), "end", None));
     }
 }
