@@ -10,3 +10,4 @@ pub(crate) mod headers;
 pub(crate) mod responses;
 pub(crate) mod routes;
 pub(crate) mod serving;
+mod websocket;

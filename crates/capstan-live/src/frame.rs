@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use capstan_contract::redaction::redacted;
-use capstan_contract::whole_records;
-use capstan_envelope::{Actor, Position, Recorded};
+use capstan_envelope::{Actor, EventRecord, Position, Recorded};
 use capstan_eventlog::ReadError;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -29,7 +28,7 @@ pub struct Frame {
     pub id: Option<Place>,
     /// The event's wire name, or the name of a control frame.
     pub event: String,
-    /// Data as JSON text.
+    /// Data as JSON text in one line.
     pub data: Bytes,
 }
 
@@ -114,59 +113,79 @@ pub enum Control {
 }
 
 impl Frame {
-    /// One frame per event of a commit, whole and without its secrets. Events need not be known to this build.
-    pub(crate) fn from_commit(recorded: &Recorded) -> Vec<Self> {
-        let Recorded { position, commit, .. } = recorded;
-        let count = commit.events.len();
-        let frame = |(index, event): (usize, &capstan_envelope::EventRecord)| Self {
-            id: Some(Cursor::after_event(*position, index, count).into()),
-            event: event.name.clone(),
-            data: json_bytes(&EventData {
-                position: *position,
-                version: commit.version,
-                workspace: commit.stream.workspace().as_str(),
-                category: commit.stream.category(),
-                id: commit.stream.id(),
-                event: &event.name,
-                event_version: event.version,
-                occurred_at: commit.metadata.occurred_at,
-                actor: &commit.metadata.actor,
-                command: &commit.metadata.command,
-                correlation_id: commit.metadata.correlation_id,
-                data: &redacted(&event.data),
-            }),
-        };
-        whole_records(commit).iter().enumerate().map(frame).collect()
+    /// A frame whose data is this value as JSON.
+    pub fn new(id: Option<Place>, event: &str, data: &impl Serialize) -> Self {
+        let mut json = Vec::new();
+        write_line(&mut json, data);
+        Self { id, event: event.to_owned(), data: json.into() }
     }
 
     /// It carries an id: a subscriber that got nothing yet can resume from here as well.
     pub(crate) fn caught_up(position: Position) -> Self {
-        let id = Some(Cursor::after(position).into());
-        Self { id, ..Self::for_control(CAUGHT_UP, &Control::CaughtUp { position }) }
+        Self::new(Some(Cursor::after(position).into()), CAUGHT_UP, &Control::CaughtUp { position })
     }
 
     /// The stream stops after `cursor`. A log that is another one has no place to resume from.
     pub(crate) fn gap(reason: GapReason, cursor: Cursor) -> Self {
         metrics::counter!(metric::GAPS).increment(1);
         let id = (reason != GapReason::LogDiverged).then(|| cursor.into());
-        Self { id, ..Self::for_control(GAP, &Control::Gap { reason }) }
+        Self::new(id, GAP, &Control::Gap { reason })
     }
 
     /// Log lines are missing; the stream continues.
     pub(crate) fn gap_in_lines(reason: GapReason) -> Self {
         metrics::counter!(metric::GAPS).increment(1);
-        Self::for_control(GAP, &Control::Gap { reason })
+        Self::new(None, GAP, &Control::Gap { reason })
     }
 
     pub(crate) fn end(position: Position) -> Self {
-        Self::for_control(END, &Control::End { position })
-    }
-
-    fn for_control(event: &str, control: &Control) -> Self {
-        Self { id: None, event: event.to_owned(), data: json_bytes(control) }
+        Self::new(None, END, &Control::End { position })
     }
 }
 
-pub(crate) fn json_bytes(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).expect("names, numbers and JSON text can always be written").into()
+/// Appends the data of an event's frame: whole, and without its secrets. The event need not be known to this build.
+pub(crate) fn write_event(
+    out: &mut Vec<u8>,
+    Recorded { position, commit, .. }: &Recorded,
+    event: &EventRecord,
+) {
+    let data = EventData {
+        position: *position,
+        version: commit.version,
+        workspace: commit.stream.workspace().as_str(),
+        category: commit.stream.category(),
+        id: commit.stream.id(),
+        event: &event.name,
+        event_version: event.version,
+        occurred_at: commit.metadata.occurred_at,
+        actor: &commit.metadata.actor,
+        command: &commit.metadata.command,
+        correlation_id: commit.metadata.correlation_id,
+        data: &redacted(&event.data),
+    };
+    write_line(out, &data);
+}
+
+/// Appends a value as JSON in one line. A break in JSON text stands between its tokens only, where a blank says the same.
+fn write_line(out: &mut Vec<u8>, value: &impl Serialize) {
+    let begin = out.len();
+    serde_json::to_writer(&mut *out, value).expect("names, numbers and JSON text can always be written");
+    for byte in &mut out[begin..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[test]
+    fn the_data_of_a_frame_is_one_line() {
+        let raw = RawValue::from_string("{\"a\":\r\n[\"\\n\"]}".to_owned()).unwrap();
+        assert_eq!(Frame::new(None, LOG, &raw).data, r#"{"a":  ["\n"]}"#);
+    }
 }

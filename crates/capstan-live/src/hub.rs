@@ -1,21 +1,21 @@
 //! The shared tail.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use capstan_contract::causes::explain;
 use capstan_envelope::{MemoryShare, Position, Recorded};
 use capstan_eventlog::{EventLog, ReadError, Selection, TailBatch, Telemetry};
 use futures_util::Stream;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::feed::{Feeds, TooSlow};
 use crate::frame::GapReason;
 use crate::logs::LogHub;
-use crate::metric;
-use crate::recent::{Entry, Recent};
-use crate::subscribers::Subscribers;
-use crate::{Cursor, Frame, Lines, Subscription, Until, merged, subscription};
+use crate::recent::Recent;
+use crate::{Cursor, Lines, Run, Subscription, Until, merged, metric, subscription};
 
 /// Pause before the log is asked again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -23,12 +23,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Bounds of what the hub keeps.
 #[derive(Clone, Debug)]
 pub struct LiveConfig {
-    /// Commits kept in memory, so that those who come back soon need not read the log.
+    /// Commits kept in memory. Those who come back soon need not read the log, and a subscriber that is further behind is
+    /// too slow and is dropped.
     pub recent_commits_max: usize,
-    /// Memory of those commits.
+    /// Memory of those commits, with their frames where somebody follows them.
     pub recent: MemoryShare,
-    /// Commits that may wait for one subscriber before it counts as slow and is dropped.
-    pub queue_max: usize,
+    /// Log lines that may wait for one subscriber before it reads the kept ones again.
+    pub lines_max: usize,
     /// Subscribers that may read older history from the log at the same time; others wait their turn.
     pub history_readers_max: usize,
 }
@@ -38,7 +39,7 @@ impl Default for LiveConfig {
         Self {
             recent_commits_max: 50_000,
             recent: MemoryShare::unlimited(),
-            queue_max: 16_384,
+            lines_max: 1_024,
             history_readers_max: 32,
         }
     }
@@ -66,26 +67,18 @@ pub(crate) struct Shared {
 
 struct State {
     recent: Recent,
-    subscribers: Subscribers,
-    /// Number of times all queues were closed at once, so that a subscriber can tell this from being slow.
+    feeds: Feeds,
+    /// Number of times all feeds were closed at once, so that a subscriber can tell this from being slow.
     closings: u64,
     /// Reason of the last time.
     closed_for: GapReason,
 }
 
-/// A joined subscriber: the frames it missed, and a queue of what follows.
-pub(crate) struct Joined {
-    pub(crate) missed: Vec<Arc<Entry>>,
-    pub(crate) head: Position,
-    pub(crate) queue: Queue,
-}
-
-/// A subscriber's queue; leaving closes it.
-pub(crate) struct Queue {
+/// A subscriber among those who follow one selection; it leaves when it is dropped.
+pub(crate) struct Follower {
     shared: Arc<Shared>,
     selection: Selection,
-    key: u64,
-    entries: mpsc::Receiver<Arc<Entry>>,
+    news: watch::Receiver<()>,
     closings: u64,
 }
 
@@ -102,7 +95,7 @@ impl LiveHub {
             history: Arc::new(Semaphore::new(config.history_readers_max)),
             state: Mutex::new(State {
                 recent: Recent::new(head, config.recent_commits_max, config.recent.hold(0)),
-                subscribers: Subscribers::default(),
+                feeds: Feeds::new(config.recent.clone()),
                 closings: 0,
                 closed_for: GapReason::LogDiverged,
             }),
@@ -113,7 +106,7 @@ impl LiveHub {
             config,
         });
         tokio::spawn(follow(Arc::clone(&shared), head));
-        let logs = LogHub::new(telemetry.into(), stopping.clone(), shared.config.queue_max);
+        let logs = LogHub::new(telemetry.into(), stopping.clone(), shared.config.lines_max);
         Ok(Self { shared, logs, _alive: Arc::new(stopping.drop_guard()) })
     }
 
@@ -122,12 +115,12 @@ impl LiveHub {
         &self,
         selection: Selection,
         after: Option<Cursor>,
-    ) -> impl Stream<Item = Frame> + Send + use<> {
+    ) -> impl Stream<Item = Run> + Send + use<> {
         self.follow(Subscription { selection, after, until: Until::Left })
     }
 
     /// Follows as [`LiveHub::subscribe`] does, with more to choose.
-    pub fn follow(&self, subscription: Subscription) -> impl Stream<Item = Frame> + Send + use<> {
+    pub fn follow(&self, subscription: Subscription) -> impl Stream<Item = Run> + Send + use<> {
         subscription::frames(Arc::clone(&self.shared), subscription)
     }
 
@@ -137,7 +130,7 @@ impl LiveHub {
         &self,
         subscription: Subscription,
         lines: Lines,
-    ) -> impl Stream<Item = Frame> + Send + use<> {
+    ) -> impl Stream<Item = Run> + Send + use<> {
         merged::frames(self, subscription, lines)
     }
 
@@ -183,51 +176,48 @@ impl Shared {
         tokio::time::timeout(at_most, wait).await.is_ok()
     }
 
-    /// Joins the live side behind `cursor`; `None` when memory does not reach back that far. Joining and reading
-    /// what was missed are one step, so no commit can fall between them.
+    /// Joins the live side behind `cursor`, and answers the end of the log; `None` when memory does not reach back that far.
     pub(crate) fn join(
         self: &Arc<Self>,
         selection: &Selection,
         cursor: Option<Cursor>,
-    ) -> Result<Option<Joined>, GapReason> {
-        let mut state = self.state();
-        let cursor = cursor.unwrap_or(Cursor::after(state.recent.head()));
+    ) -> Result<Option<(Follower, Position)>, GapReason> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let head = state.recent.head();
+        let cursor = cursor.unwrap_or(Cursor::after(head));
         if state.recent.refutes(cursor) {
             return Err(GapReason::LogDiverged);
         }
         if !state.recent.reaches(cursor) {
             return Ok(None);
         }
-        let missed = state.recent.after(cursor);
-        let missed = missed.filter(|entry| selection.takes(&entry.recorded.commit.stream)).cloned().collect();
-        let head = state.recent.head();
-        let (key, entries) = state.subscribers.add(selection, self.config.queue_max);
+        let news = state.feeds.join(selection, cursor, &state.recent);
         metrics::gauge!(metric::SUBSCRIBERS).increment(1);
-        let queue = Queue {
-            shared: Arc::clone(self),
-            selection: selection.clone(),
-            key,
-            entries,
-            closings: state.closings,
-        };
-        Ok(Some(Joined { missed, head, queue }))
+        let (shared, selection) = (Arc::clone(self), selection.clone());
+        Ok(Some((Follower { shared, selection, news, closings: state.closings }, head)))
     }
 
-    fn publish(&self, batch: TailBatch) {
-        let entries: Vec<_> =
-            batch.commits.into_iter().map(|recorded| Arc::new(Entry::new(recorded))).collect();
+    fn publish(self: &Arc<Self>, batch: TailBatch) {
         {
             let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
-            for entry in &entries {
-                observers.iter().for_each(|observer| observer(&entry.recorded));
+            for recorded in &batch.commits {
+                observers.iter().for_each(|observer| observer(recorded));
             }
         }
-        let mut state = self.state();
-        for entry in entries {
-            state.subscribers.publish(&entry);
-            state.recent.push(entry);
+        let mut guard = self.state();
+        let state = &mut *guard;
+        for recorded in &batch.commits {
+            state.feeds.push(recorded);
+            state.recent.push(Arc::clone(recorded));
+        }
+        while let Some(oldest) = state.recent.forget_oldest() {
+            state.feeds.forget(&oldest);
         }
         self.position.send_replace(state.recent.head());
+        for (selection, due) in state.feeds.settle(&batch.commits, Instant::now()) {
+            tokio::spawn(wake_at(due, selection, Arc::downgrade(self)));
+        }
     }
 
     /// The log is another one, or a commit of it cannot be read: what follows does not join what is kept.
@@ -235,31 +225,67 @@ impl Shared {
         let mut state = self.state();
         state.closings += 1;
         state.closed_for = reason;
-        state.subscribers.close();
+        state.feeds.clear();
         state.recent.restart(head);
         self.position.send_replace(head);
     }
 }
 
-impl Queue {
-    /// The next commit, or why there will be none.
-    pub(crate) async fn next(&mut self) -> Result<Arc<Entry>, GapReason> {
-        tokio::select! {
-            biased;
-            () = self.shared.stopping.cancelled() => Err(GapReason::ShuttingDown),
-            entry = self.entries.recv() => entry.ok_or_else(|| {
-                let state = self.shared.state();
-                let was_restarted = state.closings != self.closings;
-                if was_restarted { state.closed_for } else { GapReason::SlowSubscriber }
-            }),
+impl Follower {
+    /// The first frames behind `cursor` up to a position at which a page ends; `None` when there are none.
+    pub(crate) fn up_to(&self, position: Position, cursor: Cursor) -> Result<Option<Run>, GapReason> {
+        let run = self.look(cursor)?;
+        Ok(run.filter(|run| run.last().is_some_and(|last| position.reaches(last))))
+    }
+
+    /// The next frames behind `cursor`, or why there will be none.
+    pub(crate) async fn next(&mut self, cursor: Cursor) -> Result<Run, GapReason> {
+        let stopping = self.shared.stopping.clone();
+        loop {
+            // Before the look: what comes after it ends the wait.
+            self.news.mark_unchanged();
+            if stopping.is_cancelled() {
+                return Err(GapReason::ShuttingDown);
+            }
+            if let Some(run) = self.look(cursor)? {
+                return Ok(run);
+            }
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                // The next look tells when the feed is closed.
+                _ = self.news.changed() => {}
+            }
         }
+    }
+
+    fn look(&self, cursor: Cursor) -> Result<Option<Run>, GapReason> {
+        let mut state = self.shared.state();
+        if state.closings != self.closings {
+            return Err(state.closed_for);
+        }
+        let feed =
+            state.feeds.get(&self.selection).expect("a feed that is followed stays until all are closed");
+        feed.after(cursor).map_err(|TooSlow| GapReason::SlowSubscriber)
     }
 }
 
-impl Drop for Queue {
+impl Drop for Follower {
     fn drop(&mut self) {
-        self.shared.state().subscribers.remove(&self.selection, self.key);
+        let mut guard = self.shared.state();
+        let state = &mut *guard;
+        if state.closings == self.closings {
+            state.feeds.leave(&self.selection, state.recent.head());
+        }
         metrics::gauge!(metric::SUBSCRIBERS).decrement(1);
+    }
+}
+
+/// Wakes the followers of a selection at a time.
+async fn wake_at(due: Instant, selection: Selection, shared: Weak<Shared>) {
+    tokio::time::sleep_until(due).await;
+    let Some(shared) = shared.upgrade() else { return };
+    if let Some(feed) = shared.state().feeds.get(&selection) {
+        feed.wake(Instant::now());
     }
 }
 
@@ -290,7 +316,7 @@ async fn follow(shared: Arc<Shared>, head: Position) {
 }
 
 async fn follow_after(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     position: &mut Position,
 ) -> Result<std::convert::Infallible, ReadError> {
     let mut tail = shared.log.tail(Selection::All, *position).await?;

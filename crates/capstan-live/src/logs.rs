@@ -16,7 +16,6 @@ use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::frame::json_bytes;
 use crate::line::shown_line;
 use crate::{Frame, LOG};
 
@@ -58,13 +57,13 @@ pub(crate) struct LogHub {
 struct Shared {
     telemetry: Option<Telemetry>,
     stopping: CancellationToken,
-    queue_max: usize,
+    lines_max: usize,
     tails: Mutex<HashMap<Workspace, Lines>>,
 }
 
 impl LogHub {
-    pub(crate) fn new(telemetry: Option<Telemetry>, stopping: CancellationToken, queue_max: usize) -> Self {
-        Self { shared: Arc::new(Shared { telemetry, stopping, queue_max, tails: Mutex::default() }) }
+    pub(crate) fn new(telemetry: Option<Telemetry>, stopping: CancellationToken, lines_max: usize) -> Self {
+        Self { shared: Arc::new(Shared { telemetry, stopping, lines_max, tails: Mutex::default() }) }
     }
 
     /// Follows the lines of a task, or of a whole workspace: those after this place, or from now on. Once `over` is
@@ -232,7 +231,7 @@ impl Shared {
         }
         let tail = open(telemetry, workspace, FROM_NOW_ON).await;
         let now = tail.position();
-        let (sender, receiver) = broadcast::channel(self.queue_max);
+        let (sender, receiver) = broadcast::channel(self.lines_max);
         let lines = Lines { sender, last: Arc::new(now.into()) };
         tails.insert(workspace.clone(), lines.clone());
         tokio::spawn(follow(Arc::clone(self), telemetry.clone(), workspace.clone(), tail, lines));
@@ -312,5 +311,5 @@ fn frame_of(line: &TelemetryLine) -> Frame {
     if !fields.contains_key("ts") {
         fields.insert("ts".to_owned(), raw(json!(line.recorded_at)));
     }
-    Frame { id: None, event: LOG.to_owned(), data: json_bytes(&fields) }
+    Frame::new(None, LOG, &fields)
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::logs::Step;
-use crate::{Cursor, END, Frame, GapReason, LiveHub, Place, Subscription};
+use crate::{Cursor, END, Frame, GapReason, LiveHub, Place, Run, Subscription};
 
 /// A request to follow log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) fn frames(
     hub: &LiveHub,
     subscription: Subscription,
     lines: Lines,
-) -> impl Stream<Item = Frame> + Send + use<> {
+) -> impl Stream<Item = Run> + Send + use<> {
     let over = CancellationToken::new();
     let merged = Merged {
         cursor: subscription.after,
@@ -50,42 +50,42 @@ struct Merged {
     line: Option<u64>,
     /// A gap in the lines to begin with.
     gap: Option<GapReason>,
-    events: Pin<Box<dyn Stream<Item = Frame> + Send>>,
+    events: Pin<Box<dyn Stream<Item = Run> + Send>>,
     lines: Pin<Box<dyn Stream<Item = Step> + Send>>,
     has_lines: bool,
     /// Tells the lines that nothing more is written.
     over: CancellationToken,
     /// The last frame, which waits for the last lines.
-    end: Option<Frame>,
+    end: Option<Run>,
 }
 
 impl Merged {
-    async fn next(&mut self) -> Option<Frame> {
+    async fn next(&mut self) -> Option<Run> {
         if let Some(reason) = self.gap.take() {
-            return Some(Frame::gap_in_lines(reason));
+            return Some(Frame::gap_in_lines(reason).into());
         }
         loop {
             tokio::select! {
-                event = self.events.next(), if self.end.is_none() => {
-                    let event = event?;
-                    if event.event != END {
-                        return Some(self.after_event(event));
+                events = self.events.next(), if self.end.is_none() => {
+                    let events = events?;
+                    if events.frames().iter().all(|frame| frame.event != END) {
+                        return Some(self.after_events(&events));
                     }
                     self.over.cancel();
-                    self.end = Some(event);
+                    self.end = Some(events);
                 }
                 step = self.lines.next(), if self.has_lines => match step {
                     Some(Step::From(line)) => self.line = Some(line),
                     Some(Step::Skipped(line)) => {
                         self.line = Some(line);
-                        return Some(Frame::gap_in_lines(GapReason::LogLinesSkipped));
+                        return Some(Frame::gap_in_lines(GapReason::LogLinesSkipped).into());
                     }
                     Some(Step::Line(line, frame)) => {
                         self.line = Some(line);
-                        return Some(Frame { id: self.place(), ..frame });
+                        return Some(Frame { id: self.place(), ..frame }.into());
                     }
                     Some(Step::Unavailable) => {
-                        return Some(Frame::gap_in_lines(GapReason::LogLinesUnavailable));
+                        return Some(Frame::gap_in_lines(GapReason::LogLinesUnavailable).into());
                     }
                     None => self.has_lines = false,
                 },
@@ -94,10 +94,15 @@ impl Merged {
         }
     }
 
-    fn after_event(&mut self, event: Frame) -> Frame {
-        let Some(place) = event.id else { return event };
-        self.cursor = Some(place.cursor);
-        Frame { id: self.place(), ..event }
+    /// The same frames with the place among the lines in their ids.
+    fn after_events(&mut self, events: &Run) -> Run {
+        let placed = |frame: &Frame| {
+            let frame = frame.clone();
+            let Some(place) = frame.id else { return frame };
+            self.cursor = Some(place.cursor);
+            Frame { id: self.place(), ..frame }
+        };
+        events.frames().iter().map(placed).collect::<Vec<_>>().into()
     }
 
     fn place(&self) -> Option<Place> {

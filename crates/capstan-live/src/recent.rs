@@ -1,42 +1,33 @@
 //! The latest commits, kept in memory.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use capstan_envelope::{Held, Position, Recorded};
 
-use crate::{Cursor, Frame};
+use crate::Cursor;
 
 /// Memory of a commit besides its data: names, ids, metadata. In bytes.
 const COMMIT_OVERHEAD_BYTES: usize = 1_024;
-/// The same of an event, with what its frame shows and its stored form leaves out.
-const EVENT_OVERHEAD_BYTES: usize = 1_536;
+/// The same of an event.
+const EVENT_OVERHEAD_BYTES: usize = 256;
 
-/// A commit and, once somebody wanted them, its frames.
+/// A commit, and the memory it takes.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) recorded: Arc<Recorded>,
-    frames: OnceLock<Vec<Frame>>,
+struct Entry {
+    recorded: Arc<Recorded>,
     bytes: usize,
 }
 
 impl Entry {
-    pub(crate) fn new(recorded: Arc<Recorded>) -> Self {
-        // Data is held twice once the frames are made.
-        let data = |event: &capstan_envelope::EventRecord| EVENT_OVERHEAD_BYTES + 2 * event.data.get().len();
+    fn new(recorded: Arc<Recorded>) -> Self {
+        let data = |event: &capstan_envelope::EventRecord| EVENT_OVERHEAD_BYTES + event.data.get().len();
         let bytes = COMMIT_OVERHEAD_BYTES + recorded.commit.events.iter().map(data).sum::<usize>();
-        Self { recorded, frames: OnceLock::new(), bytes }
+        Self { recorded, bytes }
     }
 
-    pub(crate) fn position(&self) -> Position {
+    fn position(&self) -> Position {
         self.recorded.position
-    }
-
-    /// The frames of the events behind `cursor`.
-    pub(crate) fn frames_after(&self, cursor: Cursor) -> &[Frame] {
-        let Some(seen) = cursor.seen_of(self.position()) else { return &[] };
-        let frames = self.frames.get_or_init(|| Frame::from_commit(&self.recorded));
-        frames.get(seen..).unwrap_or_default()
     }
 }
 
@@ -46,7 +37,7 @@ pub(crate) struct Recent {
     /// Everything after this position, up to `head`, is here.
     from: Position,
     head: Position,
-    entries: VecDeque<Arc<Entry>>,
+    entries: VecDeque<Entry>,
     /// Bytes of the entries.
     held: Held,
     commits_max: usize,
@@ -61,15 +52,22 @@ impl Recent {
         self.head
     }
 
-    pub(crate) fn push(&mut self, entry: Arc<Entry>) {
+    pub(crate) fn push(&mut self, recorded: Arc<Recorded>) {
+        let entry = Entry::new(recorded);
         self.head = entry.position();
         self.held.add(entry.bytes);
         self.entries.push_back(entry);
-        while self.entries.len() > self.commits_max || self.held.share().is_exceeded() {
-            let Some(oldest) = self.entries.pop_front() else { break };
-            self.held.remove(oldest.bytes);
-            self.from = oldest.position();
+    }
+
+    /// Forgets the oldest commit if there are too many, or the share they are of is exceeded.
+    pub(crate) fn forget_oldest(&mut self) -> Option<Arc<Recorded>> {
+        if self.entries.len() <= self.commits_max && !self.held.share().is_exceeded() {
+            return None;
         }
+        let oldest = self.entries.pop_front()?;
+        self.held.remove(oldest.bytes);
+        self.from = oldest.position();
+        Some(oldest.recorded)
     }
 
     /// Forgets everything and begins at `head`.
@@ -96,20 +94,26 @@ impl Recent {
     }
 
     /// The commit with the number of this position, in the window.
-    fn entry_at(&self, position: Position) -> Option<&Arc<Entry>> {
+    fn entry_at(&self, position: Position) -> Option<&Entry> {
         let index = self.entries.partition_point(|entry| !entry.position().reaches(position));
         self.entries.get(index).filter(|entry| position.reaches(entry.position()))
     }
 
     /// True when every event behind `cursor` is here.
     pub(crate) fn reaches(&self, cursor: Cursor) -> bool {
-        let is_here = cursor.position().reaches(self.from);
-        is_here && !(cursor.is_inside() && self.from.reaches(cursor.position()))
+        is_all_behind(self.from, cursor)
     }
 
-    /// The commits with events behind `cursor`, in order.
-    pub(crate) fn after(&self, cursor: Cursor) -> impl Iterator<Item = &Arc<Entry>> {
+    /// The commits with events behind `cursor`, in order, and the position before them.
+    pub(crate) fn after(&self, cursor: Cursor) -> (Position, impl Iterator<Item = &Arc<Recorded>>) {
         let first = self.entries.partition_point(|entry| cursor.seen_of(entry.position()).is_none());
-        self.entries.range(first..)
+        let before = first.checked_sub(1).map_or(self.from, |before| self.entries[before].position());
+        (before, self.entries.range(first..).map(|entry| &entry.recorded))
     }
+}
+
+/// True when the commits behind `from` are all that a reader at `cursor` needs.
+pub(crate) fn is_all_behind(from: Position, cursor: Cursor) -> bool {
+    let is_later = cursor.position().reaches(from);
+    is_later && !(cursor.is_inside() && from.reaches(cursor.position()))
 }

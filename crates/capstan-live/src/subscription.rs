@@ -11,9 +11,9 @@ use futures_util::{Stream, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::frame::GapReason;
-use crate::hub::{Joined, Queue, Shared};
-use crate::recent::Entry;
-use crate::{Cursor, Frame, Until};
+use crate::hub::{Follower, Shared};
+use crate::page::Page;
+use crate::{Cursor, Frame, Run, Until, metric};
 
 /// Pause before the log is asked again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -36,7 +36,7 @@ pub struct Subscription {
 pub(crate) fn frames(
     shared: Arc<Shared>,
     subscription: Subscription,
-) -> impl Stream<Item = Frame> + Send + use<> {
+) -> impl Stream<Item = Run> + Send + use<> {
     let subscriber = Subscriber {
         cursor: subscription.after.unwrap_or(Cursor::after(Position::START)),
         shared,
@@ -44,12 +44,13 @@ pub(crate) fn frames(
         is_over: None,
         ready: VecDeque::new(),
         history: None,
-        queue: None,
+        live: None,
+        head: None,
         ended: false,
     };
     stream::unfold(subscriber, |mut subscriber| async move {
-        let frame = subscriber.next().await?;
-        Some((frame, subscriber))
+        let run = subscriber.next().await?;
+        Some((run, subscriber))
     })
 }
 
@@ -60,54 +61,95 @@ struct Subscriber {
     cursor: Cursor,
     /// True when the end has come, as far as the events handed out tell.
     is_over: Option<bool>,
-    ready: VecDeque<Frame>,
+    ready: VecDeque<Run>,
     history: Option<History>,
-    queue: Option<Queue>,
+    live: Option<Follower>,
+    /// End of the log when the live side was joined, until everything before it was handed out.
+    head: Option<Position>,
     ended: bool,
 }
 
 impl Subscriber {
-    async fn next(&mut self) -> Option<Frame> {
+    async fn next(&mut self) -> Option<Run> {
         loop {
-            if let Some(frame) = self.ready.pop_front() {
-                return Some(frame);
+            if let Some(run) = self.ready.pop_front() {
+                return Some(run);
             }
             if self.ended {
                 return None;
             }
             if let Err(stop) = self.step().await {
                 self.ended = true;
-                (self.queue, self.history) = (None, None);
-                self.ready.push_back(Frame::gap(stop, self.cursor));
+                (self.live, self.history) = (None, None);
+                if stop == GapReason::SlowSubscriber {
+                    metrics::counter!(metric::SLOW_SUBSCRIBERS).increment(1);
+                }
+                self.ready.push_back(Frame::gap(stop, self.cursor).into());
             }
         }
     }
 
     /// Makes more frames ready.
     async fn step(&mut self) -> Result<(), GapReason> {
-        let Some(queue) = &mut self.queue else { return self.catch_up().await };
-        let entry = queue.next().await?;
-        self.take(&entry);
-        self.end_if_over(entry.position());
-        Ok(())
+        match (&mut self.live, self.head) {
+            // In a box: a subscriber spends its life on the live side, and must not hold the room of the way there.
+            (None, _) => Box::pin(self.catch_up()).await,
+            (Some(live), Some(head)) => match live.up_to(head, self.cursor) {
+                Ok(Some(run)) => {
+                    self.take(run);
+                    Ok(())
+                }
+                Ok(None) => Box::pin(self.arrive(head)).await,
+                // What it still missed is read from the log.
+                Err(GapReason::SlowSubscriber) => {
+                    (self.live, self.head) = (None, None);
+                    Ok(())
+                }
+                Err(reason) => Err(reason),
+            },
+            (Some(live), None) => {
+                let run = live.next(self.cursor).await?;
+                self.take(run);
+                Ok(())
+            }
+        }
     }
 
-    fn take(&mut self, entry: &Entry) {
-        let frames = entry.frames_after(self.cursor);
-        let commit = &entry.recorded.commit;
-        let first = commit.events.len() - frames.len();
-        self.is_over = self.subscription.until.is_over_after(commit, first).or(self.is_over);
-        self.ready.extend(frames.iter().cloned());
-        if entry.position().reaches(self.cursor.position()) {
-            self.cursor = Cursor::after(entry.position());
+    /// Makes frames ready. On the live side they end with the commit that is the end of the stream.
+    fn take(&mut self, run: Run) {
+        let is_live = self.live.is_some() && self.head.is_none();
+        let mut end = None;
+        if self.subscription.until != Until::Left {
+            for (recorded, before, end_of_commit) in run.commits() {
+                self.is_over =
+                    self.subscription.until.is_over_after(&recorded.commit, before).or(self.is_over);
+                if is_live && self.is_over == Some(true) {
+                    end = Some((recorded.position, end_of_commit));
+                    break;
+                }
+            }
+        }
+        let last = end.map(|(position, _)| position).or(run.last());
+        if let Some(last) = last.filter(|last| last.reaches(self.cursor.position())) {
+            self.cursor = Cursor::after(last);
+        }
+        let run = match end {
+            Some((_, end)) => run.up_to(end),
+            None => run,
+        };
+        if !run.is_empty() {
+            self.ready.push_back(run);
+        }
+        if let Some((position, _)) = end {
+            self.end_if_over(position);
         }
     }
 
     fn end_if_over(&mut self, position: Position) {
         if self.is_over == Some(true) {
-            self.ready.push_back(Frame::end(position));
+            self.ready.push_back(Frame::end(position).into());
             self.ended = true;
-            self.queue = None;
+            self.live = None;
         }
     }
 
@@ -117,9 +159,12 @@ impl Subscriber {
         if let Some(cursor) = wanted {
             arrival(&self.shared, cursor.position()).await?;
         }
-        if let Some(joined) = self.shared.join(&self.subscription.selection, wanted)? {
+        if let Some((follower, head)) = self.shared.join(&self.subscription.selection, wanted)? {
             self.history = None;
-            return self.arrive(joined).await;
+            self.cursor = wanted.unwrap_or(Cursor::after(head));
+            self.subscription.after = Some(self.cursor);
+            (self.live, self.head) = (Some(follower), Some(head));
+            return Ok(());
         }
         let history = match self.history.take() {
             Some(history) => history,
@@ -128,18 +173,15 @@ impl Subscriber {
         self.read_history(history).await
     }
 
-    async fn arrive(&mut self, joined: Joined) -> Result<(), GapReason> {
-        for entry in &joined.missed {
-            self.take(entry);
-        }
-        self.cursor = Cursor::after(joined.head);
-        self.subscription.after = Some(self.cursor);
-        self.queue = Some(joined.queue);
-        self.ready.push_back(Frame::caught_up(joined.head));
+    /// Everything up to `head`, the end of the log when the live side was joined, is handed out.
+    async fn arrive(&mut self, head: Position) -> Result<(), GapReason> {
+        self.cursor = Cursor::after(head);
+        self.head = None;
+        self.ready.push_back(Frame::caught_up(head).into());
         if self.subscription.until != Until::Left && self.is_over.is_none() {
-            self.is_over = was_over(&self.shared, &self.subscription, joined.head).await?;
+            self.is_over = was_over(&self.shared, &self.subscription, head).await?;
         }
-        self.end_if_over(joined.head);
+        self.end_if_over(head);
         Ok(())
     }
 
@@ -151,7 +193,7 @@ impl Subscriber {
             let commit = retrying(&self.shared, || self.shared.log.at(position)).await?;
             let recorded = commit.filter(|commit| self.cursor.fits(commit)).ok_or(GapReason::LogDiverged)?;
             if self.subscription.selection.takes(&recorded.commit.stream) {
-                self.take(&Entry::new(Arc::new(recorded)));
+                self.take(Arc::new(Page::new(vec![Arc::new(recorded)])).after(self.cursor));
             }
             self.cursor = Cursor::after(position);
         }
@@ -161,8 +203,8 @@ impl Subscriber {
     /// Reads the next batch of what memory has forgotten. Its frames go out before more is read.
     async fn read_history(&mut self, mut history: History) -> Result<(), GapReason> {
         let batch = history.next().await?;
-        for recorded in batch.commits {
-            self.take(&Entry::new(recorded));
+        for page in Page::split(batch.commits) {
+            self.take(Arc::new(page).after(self.cursor));
         }
         self.cursor = Cursor::after(batch.position);
         self.history = Some(history);

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use capstan_envelope::{
-    Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId, Workspace,
+    Actor, Commit, CommitHash, CommitId, EventRecord, MemoryShare, Metadata, Position, StreamId, Workspace,
 };
 use capstan_eventlog::{EventLog, MemoryLog, Selection};
-use capstan_live::{CAUGHT_UP, END, Frame, GAP, LiveConfig, LiveHub, Subscription, Until};
+use capstan_live::{CAUGHT_UP, END, Frame, GAP, LiveConfig, LiveHub, Run, Subscription, Until};
 use futures_util::{Stream, StreamExt};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -89,16 +89,20 @@ fn selections() -> [Selection; 3] {
 }
 
 fn follow(hub: &LiveHub, selection: Selection, after: Option<&str>) -> Frames {
-    Box::pin(hub.subscribe(selection, after.map(|after| after.parse().unwrap())))
+    one_by_one(hub.subscribe(selection, after.map(|after| after.parse().unwrap())))
 }
 
 fn follow_to_the_end(hub: &LiveHub, after: Option<&str>) -> Frames {
     let after = after.map(|after| after.parse().unwrap());
-    Box::pin(hub.follow(Subscription {
+    one_by_one(hub.follow(Subscription {
         selection: Selection::Stream(stream(0)),
         after,
         until: Until::TaskOver,
     }))
+}
+
+fn one_by_one(runs: impl Stream<Item = Run> + Send + 'static) -> Frames {
+    Box::pin(runs.flat_map(|run| futures_util::stream::iter(run.frames().to_vec())))
 }
 
 async fn next(frames: &mut Frames) -> Option<Frame> {
@@ -113,6 +117,29 @@ async fn event_ids(frames: &mut Frames, count: usize) -> Vec<String> {
         assert_ne!(frame.event, GAP, "{frame:?}");
         if frame.event != CAUGHT_UP {
             ids.push(frame.id.expect("events have ids").to_string());
+        }
+    }
+    ids
+}
+
+/// The ids of the next `count` events of a follower that resumes whenever it was too slow.
+async fn event_ids_resumed(
+    hub: &LiveHub,
+    selection: Selection,
+    mut frames: Frames,
+    count: usize,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let frame = next(&mut frames).await.expect("the stream ended");
+        let id = text_of(&frame).expect("events and gaps have ids");
+        match frame.event.as_str() {
+            CAUGHT_UP => {}
+            GAP => {
+                assert_eq!(data(&frame)["reason"], "slow_subscriber");
+                frames = follow(hub, selection.clone(), Some(&id));
+            }
+            _ => ids.push(id),
         }
     }
     ids
@@ -166,8 +193,12 @@ async fn nothing_is_missed(before: Vec<(usize, usize)>, during: Vec<(usize, usiz
         writer.ids(selection).len() + more.map(|(_, events)| events).sum::<usize>()
     };
     let totals: Vec<_> = subscribers.iter().map(|(_, _, selection)| total(selection)).collect();
-    let reading = subscribers.into_iter().zip(totals).map(|((seen, mut frames, selection), total)| {
-        tokio::spawn(async move { (seen, event_ids(&mut frames, total - seen).await, selection) })
+    let reading = subscribers.into_iter().zip(totals).map(|((seen, frames, selection), total)| {
+        let hub = hub.clone();
+        tokio::spawn(async move {
+            let ids = event_ids_resumed(&hub, selection.clone(), frames, total - seen).await;
+            (seen, ids, selection)
+        })
     });
     let reading: Vec<_> = reading.collect();
     for (number, events) in &during {
@@ -217,32 +248,102 @@ async fn without_a_cursor_the_stream_begins_now_and_says_where_that_is() {
     assert_eq!(data["position"], present.to_string());
 }
 
-#[tokio::test]
-async fn a_subscriber_that_does_not_keep_up_is_told_where_to_resume() {
+/// A follower that has one event of the first commit after it caught up falls behind; it is told to resume there.
+async fn is_cut_when_it_does_not_keep_up(config: LiveConfig) {
     let writer = Writer::new();
-    let hub = writer.hub(LiveConfig { queue_max: 4, ..LiveConfig::default() }).await;
-    let mut frames = follow(&hub, Selection::All, None);
-    until_caught_up(&mut frames).await;
-    let mut last = Position::START;
-    for _ in 0..20 {
-        last = writer.append(&stream(0), &NAMES).await;
-    }
-    settled(&hub, last).await;
-    let mut ids = Vec::new();
-    let gap = loop {
-        let frame = next(&mut frames).await.expect("a gap before the end");
-        if frame.event == GAP {
-            break frame;
+    let hub = writer.hub(config).await;
+    for selection in selections() {
+        let mut frames = follow(&hub, selection.clone(), None);
+        let begin = until_caught_up(&mut frames).await;
+        let seen = writer.append(&stream(0), &["task-accepted"]).await;
+        assert_eq!(event_ids(&mut frames, 1).await, [seen.to_string()]);
+        for _ in 0..20 {
+            let last = writer.append(&stream(0), &NAMES).await;
+            settled(&hub, last).await;
         }
-        ids.extend(text_of(&frame));
-    };
-    assert_eq!(next(&mut frames).await, None);
-    assert_eq!(data(&gap)["reason"], "slow_subscriber");
-    assert_eq!(text_of(&gap).as_ref(), ids.last());
-    let mut again = follow(&hub, Selection::All, text_of(&gap).as_deref());
+        let gap = next(&mut frames).await.expect("a gap before the end");
+        assert_eq!((gap.event.as_str(), &data(&gap)["reason"]), (GAP, &"slow_subscriber".into()));
+        assert_eq!(text_of(&gap), Some(seen.to_string()));
+        assert_eq!(next(&mut frames).await, None);
+        let mut ids = vec![seen.to_string()];
+        let mut again = follow(&hub, selection.clone(), text_of(&gap).as_deref());
+        ids.extend(event_ids(&mut again, 20 * NAMES.len()).await);
+        let all = writer.ids(&selection);
+        assert_eq!(ids, all[all.len() - ids.len()..], "{selection:?} after {begin:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_is_cut_when_memory_has_forgotten_what_it_has_not_read() {
+    is_cut_when_it_does_not_keep_up(LiveConfig { recent_commits_max: 4, ..LiveConfig::default() }).await;
+    is_cut_when_it_does_not_keep_up(LiveConfig {
+        recent: MemoryShare::new(32 << 10),
+        ..LiveConfig::default()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_subscriber_that_has_not_caught_up_reads_on_from_the_log() {
+    let writer = Writer::new();
+    let hub = writer.hub(LiveConfig { recent_commits_max: 4, ..LiveConfig::default() }).await;
+    let first = writer.append(&stream(0), &NAMES).await;
+    let second = writer.append(&stream(0), &NAMES).await;
+    settled(&hub, second).await;
+    let (mut early, mut late) =
+        (follow(&hub, Selection::All, Some("0")), follow(&hub, Selection::All, Some(&first.to_string())));
+    // Each has joined, and its first page is cut off behind the first frame that it takes here.
+    let mut ids = [event_ids(&mut early, 1).await, event_ids(&mut late, 1).await];
+    for _ in 0..20 {
+        let last = writer.append(&stream(0), &NAMES).await;
+        settled(&hub, last).await;
+    }
     let all = writer.ids(&Selection::All);
-    ids.extend(event_ids(&mut again, all.len() - ids.len()).await);
-    assert_eq!(ids, all);
+    ids[0].extend(event_ids(&mut early, all.len() - 1).await);
+    ids[1].extend(event_ids(&mut late, all.len() - 1 - NAMES.len()).await);
+    assert_eq!(ids, [&all[..], &all[NAMES.len()..]]);
+}
+
+/// The next frames with an event of this name, as they are shared.
+async fn run_with(runs: &mut Pin<Box<dyn Stream<Item = Run> + Send>>, event: &str) -> Run {
+    loop {
+        let run = tokio::time::timeout(LIMIT, runs.next()).await.expect("no frame in time").unwrap();
+        if run.frames().iter().any(|frame| frame.event == event) {
+            return run;
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_who_follow_the_same_share_its_bytes() {
+    let writer = Writer::new();
+    let hub = writer.hub(LiveConfig::default()).await;
+    for selection in selections() {
+        let follow = |after: Option<Position>| -> Pin<Box<dyn Stream<Item = Run> + Send>> {
+            let after = after.map(|after| after.to_string().parse().unwrap());
+            Box::pin(hub.subscribe(selection.clone(), after))
+        };
+        let before = writer.append(&stream(1), &["task-accepted"]).await;
+        settled(&hub, before).await;
+        let mut live = follow(None);
+        run_with(&mut live, CAUGHT_UP).await;
+        writer.append(&stream(0), &["run-requested", "output-produced"]).await;
+        let shared = run_with(&mut live, "run-requested").await;
+        assert_eq!(shared.frames().len(), 2);
+        // Who comes later finds them in memory.
+        let found = run_with(&mut follow(Some(before)), "run-requested").await;
+        assert_eq!(found.sse().as_ptr(), shared.sse().as_ptr());
+        assert_eq!(found.websocket().as_ptr(), shared.websocket().as_ptr());
+        // The data of a frame is a part of them, and so is what somebody gets who wants less.
+        let [first, second] = shared.frames() else { panic!("two frames") };
+        let bytes = shared.sse();
+        let range = bytes.as_ptr_range();
+        assert!(range.contains(&first.data.as_ptr()) && range.contains(&second.data.as_ptr()));
+        let parts = found.select(|frame| frame.event == "output-produced");
+        let [part] = &parts[..] else { panic!("one part") };
+        assert_eq!(part.sse().as_ptr_range().end, range.end);
+        assert!(part.sse().len() < bytes.len());
+    }
 }
 
 #[tokio::test]

@@ -113,9 +113,11 @@ impl Holders {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let is_due = confirmed.elapsed() > CONFIRM_EVERY;
-            let read =
-                if is_due { self.tokens.refresh(&stream).await } else { self.tokens.load(&stream).await };
-            match read {
+            // In a box: a stream spends its life between two looks, and must not hold the room of one.
+            let look = async {
+                if is_due { self.tokens.refresh(&stream).await } else { self.tokens.load(&stream).await }
+            };
+            match Box::pin(look).await {
                 Ok(loaded) if is_valid(&loaded.state) => {
                     if is_due {
                         confirmed = Instant::now();

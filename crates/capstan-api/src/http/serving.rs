@@ -22,6 +22,9 @@ use crate::{App, router};
 /// Time limit for the head of a request, and for a connection's next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes of an answer that may wait for its client, and most bytes of the head of a request.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
+
 /// Serves HTTP until the app stops, then lets the requests at hand finish. Live streams end, each with the place to
 /// resume from.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> io::Result<()> {
@@ -70,7 +73,7 @@ async fn converse(
         router.clone().oneshot(request)
     });
     let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    protocol.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(BUFFER_BYTES_MAX);
     let conversation = protocol.serve_connection(TokioIo::new(connection), service).with_upgrades();
     let mut conversation = pin!(conversation);
     let ended = tokio::select! {

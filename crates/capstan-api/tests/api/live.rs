@@ -351,9 +351,19 @@ async fn a_websocket_carries_the_same_frames() {
     let path = format!("/v1/workspaces/dev/tasks/{task}/stream?after=0");
     // The task may arrive at the live side only after the stream has caught up with it.
     let accepted = br#""event":"task-accepted","data":{"#;
-    let (_, received) = websocket(&api, &path, HANDSHAKE, accepted).await;
+    let (mut socket, received) = websocket(&api, &path, HANDSHAKE, accepted).await;
     let text = String::from_utf8_lossy(&received);
     assert!(text.starts_with("HTTP/1.1 101"), "{text}");
+    // A ping, masked with zeros, is answered between frames.
+    socket.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+    read_bytes_until(&mut socket, &[0x8a, 2, b'h', b'i']).await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+    let rest = read_bytes_until(&mut socket, &[0x88, 0]).await;
+    let rest = String::from_utf8_lossy(&rest);
+    for event in ["attempt-leased", "task-done", "end"] {
+        assert!(rest.contains(&format!(r#""event":"{event}","#)), "{rest}");
+    }
 }
 
 const HANDSHAKE: &str = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

@@ -13,7 +13,7 @@ use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
 use capstan_eventlog::Selection;
-use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Lines, Subscription, Until};
+use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Lines, Run, Subscription, Until};
 use capstan_projections::{RunObject, TaskFilter, TaskObject};
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
@@ -71,6 +71,11 @@ impl StreamRequest {
             keep_open: options.follow,
         };
         Ok((query, request))
+    }
+
+    /// True when nothing is left out: no frame needs a look.
+    fn takes_all(&self, of: Of) -> bool {
+        self.types.is_empty() && self.lines.is_empty() && of.run_id().is_none()
     }
 
     fn takes(&self, frame: &Frame, of: Of) -> bool {
@@ -194,11 +199,7 @@ impl Snapshot {
     }
 
     fn frame(&self) -> Frame {
-        Frame {
-            id: Some(Cursor::after(self.position).into()),
-            event: SNAPSHOT.to_owned(),
-            data: serde_json::to_vec(self).expect("a snapshot is plain data").into(),
-        }
+        Frame::new(Some(Cursor::after(self.position).into()), SNAPSHOT, self)
     }
 }
 
@@ -253,8 +254,12 @@ fn frames_of(
         };
         Box::pin(app.live.follow_with_lines(subscription, lines))
     };
-    let selected = frames.filter(move |frame| std::future::ready(requested.takes(frame, of)));
-    Box::pin(stream::iter(first).chain(selected))
+    let first = stream::iter(first).map(Run::from);
+    if requested.takes_all(of) {
+        return Box::pin(first.chain(frames));
+    }
+    let selected = frames.flat_map(move |run| stream::iter(run.select(|frame| requested.takes(frame, of))));
+    Box::pin(first.chain(selected))
 }
 
 #[derive(Deserialize)]
