@@ -23,11 +23,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Bounds of what the hub keeps.
 #[derive(Clone, Debug)]
 pub struct LiveConfig {
-    /// Commits kept in memory. Those who come back soon need not read the log, and a subscriber that is further behind is
-    /// too slow and is dropped.
-    pub recent_commits_max: usize,
-    /// Memory of those commits, with their frames where somebody follows them.
+    /// Memory of the commits that are kept, with their frames where somebody follows them. Those who come back soon need not read
+    /// the log, and a subscriber that is further behind is too slow and is dropped.
     pub recent: MemoryShare,
+    /// Most of those commits. By default only their memory counts.
+    pub recent_commits_max: usize,
     /// Log lines that may wait for one subscriber before it reads the kept ones again.
     pub lines_max: usize,
     /// Subscribers that may read older history from the log at the same time; others wait their turn.
@@ -37,7 +37,7 @@ pub struct LiveConfig {
 impl Default for LiveConfig {
     fn default() -> Self {
         Self {
-            recent_commits_max: 50_000,
+            recent_commits_max: usize::MAX,
             recent: MemoryShare::unlimited(),
             lines_max: 1_024,
             history_readers_max: 32,
