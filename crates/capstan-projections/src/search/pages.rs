@@ -22,6 +22,13 @@ pub(crate) struct Places([u8; BITS_BYTES]);
 impl Places {
     /// No place.
     pub(crate) const NONE: Self = Self([0; BITS_BYTES]);
+    /// Every place.
+    pub(crate) const ALL: Self = Self([u8::MAX; BITS_BYTES]);
+
+    /// Number of places.
+    pub(crate) fn count(&self) -> u32 {
+        self.0.iter().map(|byte| byte.count_ones()).sum()
+    }
 
     fn insert(&mut self, place: usize) {
         if let Some(byte) = self.0.get_mut(place / 8) {
@@ -149,6 +156,18 @@ impl Reader<'_> {
         }
         Some(places)
     }
+
+    /// The same, without making the set.
+    fn skip_places(&mut self) -> Option<()> {
+        let count = self.number()?;
+        if count == 0 {
+            self.0 = self.0.get(BITS_BYTES..)?;
+        }
+        for _ in 0..count {
+            self.number()?;
+        }
+        Some(())
+    }
 }
 
 /// The grams of a page that begins with this one, in order. A damaged page ends early.
@@ -162,9 +181,16 @@ pub(crate) fn read(first: Gram, page: &[u8]) -> impl Iterator<Item = (Gram, Plac
 
 /// The tasks with a gram in this range, by a page that begins with this one.
 pub(crate) fn within(range: &RangeInclusive<Gram>, first: Gram, page: &[u8]) -> Places {
-    let mut found = Places::NONE;
-    let grams = read(first, page).skip_while(|(gram, _)| gram < range.start());
-    grams.take_while(|(gram, _)| gram <= range.end()).for_each(|(_, places)| found.unite(&places));
+    let (mut reader, mut gram, mut found) = (Reader(page), first, Places::NONE);
+    while let Some(next) = reader.number().and_then(|distance| gram.checked_add_unsigned(distance))
+        && next <= *range.end()
+    {
+        gram = next;
+        let places =
+            if gram < *range.start() { reader.skip_places().map(|()| Places::NONE) } else { reader.places() };
+        let Some(places) = places else { break };
+        found.unite(&places);
+    }
     found
 }
 

@@ -1,7 +1,7 @@
 //! What is searched of a task, and what is sought.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -142,25 +142,21 @@ impl SoughtGrams {
         }
     }
 
-    /// The tasks of a block that may have it, by the places of single grams and those of the range.
-    pub(crate) fn places(&self, of: &BTreeMap<Gram, Places>, within: Option<&Places>) -> Places {
-        let get = |gram: &Gram| of.get(gram).unwrap_or(&Places::NONE);
-        let mut grams = self.names.iter();
-        let Some(mut places) = grams.next().map(|gram| get(gram).clone()) else { return Places::NONE };
-        grams.for_each(|gram| places.intersect(get(gram)));
-        let mut with_text = match &self.text {
-            Wanted::All(all) => {
-                let mut all = all.iter();
-                let Some(first) = all.next() else { return places };
-                let mut with_text = get(first).clone();
-                all.for_each(|gram| with_text.intersect(get(gram)));
-                with_text
-            }
-            Wanted::Within(_) => within.unwrap_or(&Places::NONE).clone(),
-        };
-        with_text.unite(get(&gram::TOO_MANY));
-        places.intersect(&with_text);
-        places
+    /// The tasks of a block that may have it, by the places of single grams and those of the range. Grams whose places are not
+    /// known exclude none.
+    pub(crate) fn places(&self, of: &HashMap<Gram, Places>, within: Option<&Places>) -> Places {
+        let mut with_text = Places::ALL;
+        if let Wanted::All(all) = &self.text {
+            all.iter().filter_map(|gram| of.get(gram)).for_each(|places| with_text.intersect(places));
+        }
+        if let Some(places) = within {
+            with_text.intersect(places);
+        }
+        if let Some(places) = of.get(&gram::TOO_MANY) {
+            with_text.unite(places);
+        }
+        self.names.iter().filter_map(|gram| of.get(gram)).for_each(|places| with_text.intersect(places));
+        with_text
     }
 }
 

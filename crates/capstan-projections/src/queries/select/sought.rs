@@ -3,7 +3,7 @@
 //! All statements of a read see one instant. What is found by an index is looked at one by one: so an index may name too many
 //! tasks, and whether it has caught up with the rows decides nothing but the time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Transaction};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{DocForm, PROBED, Place, Select, borrowed};
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
-use crate::search::gram::Gram;
+use crate::search::gram::{Gram, TOO_MANY};
 use crate::search::pages::{self, Places};
 use crate::search::texts::{SoughtGrams, Texts};
 
@@ -24,6 +24,9 @@ const LOOKED_AT: i32 = 32;
 const ENOUGH: usize = 1_000;
 /// Blocks of the index that are read first; then four times as many, and so on.
 const BLOCKS_FIRST: usize = 8;
+
+/// Grams that are read of every block, once it is known which are rare.
+const RAREST: usize = 3;
 
 /// A block of the index.
 struct IndexedBlock {
@@ -157,7 +160,7 @@ impl Select {
         blocks: &[IndexedBlock],
         found: &mut Found,
     ) -> Result<(), QueryError> {
-        let grams = self.sought.grams(&self.workspace);
+        let mut indexed = IndexedPlaces::new(self.sought.grams(&self.workspace));
         let number = self.parameters.len() + 1;
         let of = format!(
             "SELECT s.ids[e.place % {ids} + 1] AS id FROM unnest(${number}::int[], ${next}::int[]) e(block, place), \
@@ -170,7 +173,7 @@ impl Select {
             let (group, rest) = left.split_at(size.min(left.len()));
             (left, size) = (rest, size.saturating_mul(4));
             let numbers: Vec<i32> = group.iter().map(|block| block.number).collect();
-            let places = places(transaction, &grams, &numbers).await?;
+            let places = indexed.read(transaction, &numbers).await?;
             let (mut of_blocks, mut at): (Vec<i32>, Vec<i32>) = (Vec::new(), Vec::new());
             for (index, block) in group.iter().enumerate() {
                 if let Some(places) = places.get(&block.number) {
@@ -232,39 +235,91 @@ impl Select {
     }
 }
 
-/// The tasks in these blocks that may have what is sought.
-async fn places(
-    transaction: &Transaction<'_>,
-    grams: &SoughtGrams,
-    blocks: &[i32],
-) -> Result<HashMap<i32, Places>, QueryError> {
-    let sql = "SELECT b.block, g.gram, p.first, p.page FROM unnest($1::int[]) b(block), unnest($2::bigint[]) g(gram), \
-               LATERAL (SELECT first, page FROM capstan.search_pages p \
-                        WHERE p.block = b.block AND p.first <= g.gram ORDER BY p.first DESC LIMIT 1) p";
-    let mut single: HashMap<i32, BTreeMap<Gram, Places>> = HashMap::new();
-    for row in query(transaction, sql, &[&blocks, &grams.single()]).await? {
-        let gram: Gram = row.get(1);
-        let places = pages::within(&(gram..=gram), row.get(2), row.get(3));
-        single.entry(row.get(0)).or_default().insert(gram, places);
+/// The places in blocks of the index of the tasks that may have what is sought.
+struct IndexedPlaces {
+    sought: SoughtGrams,
+    /// The single grams. Once the first blocks were read, the rarest ones come first.
+    single: Vec<Gram>,
+    /// Number of grams that are read of all blocks; the others only of those in which these leave any place.
+    first: usize,
+}
+
+impl IndexedPlaces {
+    fn new(sought: SoughtGrams) -> Self {
+        let single = sought.single();
+        Self { first: single.len(), single, sought }
     }
-    let mut within: HashMap<i32, Places> = HashMap::new();
-    if let Some((first, last)) = grams.range() {
-        let sql = "SELECT b.block, p.first, p.page FROM unnest($1::int[]) b(block), \
-                   LATERAL (SELECT max(first) AS first FROM capstan.search_pages p WHERE p.block = b.block AND p.first <= $2) f, \
-                   LATERAL (SELECT first, page FROM capstan.search_pages p \
-                            WHERE p.block = b.block AND p.first >= coalesce(f.first, $2) AND p.first <= $3) p";
-        for row in query(transaction, sql, &[&blocks, &first, &last]).await? {
-            let places = pages::within(&(first..=last), row.get(1), row.get(2));
-            within.entry(row.get(0)).or_insert(Places::NONE).unite(&places);
+
+    /// The places in each of these blocks.
+    async fn read(
+        &mut self,
+        transaction: &Transaction<'_>,
+        blocks: &[i32],
+    ) -> Result<HashMap<i32, Places>, QueryError> {
+        let mut known: HashMap<i32, HashMap<Gram, Places>> = HashMap::new();
+        let (first, others) = self.single.split_at(self.first);
+        self.read_single(transaction, blocks, first, &mut known).await?;
+        let is_left =
+            |block: &i32| known.get(block).is_some_and(|of| self.sought.places(of, None) != Places::NONE);
+        let left: Vec<i32> = blocks.iter().copied().filter(is_left).collect();
+        if !others.is_empty() {
+            self.read_single(transaction, &left, others, &mut known).await?;
         }
+        let mut within: HashMap<i32, Places> = HashMap::new();
+        if let Some((first, last)) = self.sought.range() {
+            let sql = "SELECT b.block, p.first, p.page FROM unnest($1::int[]) b(block), \
+                       LATERAL (SELECT max(first) AS first FROM capstan.search_pages p \
+                                WHERE p.block = b.block AND p.first <= $2) f, \
+                       LATERAL (SELECT first, page FROM capstan.search_pages p \
+                                WHERE p.block = b.block AND p.first >= coalesce(f.first, $2) AND p.first <= $3) p";
+            within.extend(left.iter().map(|block| (*block, Places::NONE)));
+            for row in query(transaction, sql, &[&left, &first, &last]).await? {
+                let places = pages::within(&(first..=last), row.get(1), row.get(2));
+                within.entry(row.get(0)).or_insert(Places::NONE).unite(&places);
+            }
+        }
+        if others.is_empty() {
+            self.learn(&known);
+        }
+        let of_block = |block: i32| Some((block, self.sought.places(known.get(&block)?, within.get(&block))));
+        Ok(left.into_iter().filter_map(of_block).collect())
     }
-    let of_block =
-        |(block, of): (i32, BTreeMap<Gram, Places>)| (block, grams.places(&of, within.get(&block)));
-    Ok(single.into_iter().map(of_block).collect())
+
+    async fn read_single(
+        &self,
+        transaction: &Transaction<'_>,
+        blocks: &[i32],
+        grams: &[Gram],
+        known: &mut HashMap<i32, HashMap<Gram, Places>>,
+    ) -> Result<(), QueryError> {
+        let sql = "SELECT b.block, g.gram, p.first, p.page FROM unnest($1::int[]) b(block), unnest($2::bigint[]) g(gram), \
+                   LATERAL (SELECT first, page FROM capstan.search_pages p \
+                            WHERE p.block = b.block AND p.first <= g.gram ORDER BY p.first DESC LIMIT 1) p";
+        for block in blocks {
+            known.entry(*block).or_default().extend(grams.iter().map(|gram| (*gram, Places::NONE)));
+        }
+        for row in query(transaction, sql, &[&blocks, &grams]).await? {
+            let gram: Gram = row.get(1);
+            let places = pages::within(&(gram..=gram), row.get(2), row.get(3));
+            known.entry(row.get(0)).or_default().insert(gram, places);
+        }
+        Ok(())
+    }
+
+    /// Sorts the grams by the number of their places in the first blocks.
+    fn learn(&mut self, known: &HashMap<i32, HashMap<Gram, Places>>) {
+        let count =
+            |gram: &Gram| -> u32 { known.values().filter_map(|of| of.get(gram)).map(Places::count).sum() };
+        // Without those that have too many grams a block cannot be left out.
+        self.single.sort_by_cached_key(|gram| (*gram != TOO_MANY, count(gram)));
+        self.first = RAREST.min(self.single.len());
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use capstan_testkit::servers::TestServers;
 
     use super::*;
