@@ -335,7 +335,7 @@ mod tests {
             SELECT lpad(i::text, 32, '0')::uuid, CASE WHEN i % 2 = 0 THEN 'dev' ELSE 'w' || i % 9 END, i, 1, md5((i % 8)::text)::uuid,
                    CASE WHEN i % 4 = 0 THEN 'done' ELSE 'queued' END, false, false, 'normal', CASE WHEN i % 10 = 0 THEN 'Tag ' || i END,
                    false, at, at, extract(epoch FROM at)::bigint / 3600, '{"progress":{}}'
-            FROM (SELECT i, '2026-01-01'::timestamptz + (i - CASE WHEN i % 7 = 0 THEN 3600 ELSE 0 END) * interval '1 second' AS at
+            FROM (SELECT i, '2026-01-01T00:00:00Z'::timestamptz + (i - CASE WHEN i % 7 = 0 THEN 3600 ELSE 0 END) * interval '1 second' AS at
                   FROM generate_series(1, 6000) i) r;
         INSERT INTO capstan_rm_1.acceptances (id, position, doc)
             SELECT lpad(i::text, 32, '0')::uuid, i, jsonb_build_object('accepted', jsonb_build_object('message',
@@ -351,15 +351,30 @@ mod tests {
         (servers, read_models)
     }
 
-    async fn found(read_models: &ReadModels, filter: &TaskFilter, wanted: usize) -> Vec<u128> {
-        let select = filter.select("dev");
+    /// The numbers of the tasks that are found behind this one in the list, sorted.
+    async fn found(
+        read_models: &ReadModels,
+        filter: &TaskFilter,
+        behind: Option<u128>,
+        wanted: usize,
+    ) -> Vec<u128> {
+        let mut select = filter.select("dev");
+        let place = behind.map(|number| {
+            let begin: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+            Place::new(begin + chrono::TimeDelta::seconds(created(number) as i64), id(number))
+        });
+        select.put_place(place);
         let mut client = read_models.client().await.unwrap();
         let transaction = begin(&mut client).await.unwrap();
-        let ids = select.found(&transaction, None, wanted).await.unwrap();
+        let ids = select.found(&transaction, place, wanted).await.unwrap();
         let mut numbers: Vec<_> =
             ids.iter().map(|id| format!("{:x}", id.as_u128()).parse().unwrap()).collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    fn id(number: u128) -> Uuid {
+        format!("{number:032}").parse().unwrap()
     }
 
     fn created(number: u128) -> i128 {
@@ -388,22 +403,26 @@ mod tests {
             (TaskFilter { labels: old, ..text("selten") }, |n| n == 100),
             (TaskFilter { states: done, ..text("wert 3") }, |n| n % 4 == 0 && n.to_string().starts_with('3')),
         ];
-        for size in [0, 700, 64] {
-            // First none, then blocks of which some are left, then smaller ones behind them.
+        // First no block, then some, smaller ones behind them, and others where some were taken back.
+        for (size, left) in [(0, 0), (700, 400), (64, 16), (0, 0), (1_000, 200)] {
             if size > 0 {
-                let left = trail::fill(&session, "capstan_rm_1", size).await.unwrap();
-                assert_eq!(left, if size == 700 { 400 } else { 16 });
+                assert_eq!(trail::fill(&session, "capstan_rm_1", size).await.unwrap(), left);
             }
             for (filter, holds) in &cases {
-                for wanted in [1, 50, 10_000] {
+                for (behind, wanted) in [(None, 1), (None, 50), (None, 10_000), (Some(3_002), 70)] {
+                    let place = |number: u128| std::cmp::Reverse((created(number), number));
+                    let is_behind = |number| behind.is_none_or(|behind| place(number) > place(behind));
                     let mut expected: Vec<u128> = (2..=6_000).step_by(2).filter(|n| holds(*n)).collect();
-                    expected
-                        .sort_unstable_by_key(|n| (std::cmp::Reverse(created(*n)), std::cmp::Reverse(*n)));
+                    expected.retain(|number| is_behind(*number));
+                    expected.sort_unstable_by_key(|number| place(*number));
                     expected.truncate(wanted);
                     expected.sort_unstable();
-                    let found = found(&read_models, filter, wanted).await;
-                    assert_eq!(found, expected, "{filter:?}, {wanted} of blocks of {size}");
+                    let found = found(&read_models, filter, behind, wanted).await;
+                    assert_eq!(found, expected, "{filter:?}, {wanted} behind {behind:?}, blocks of {size}");
                 }
+            }
+            if size == 64 {
+                trail::take_back(&session, "capstan_rm_1", 3_000).await.unwrap();
             }
         }
     }
