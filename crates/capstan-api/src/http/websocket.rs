@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use capstan_live::Run;
 use futures_util::{SinkExt, StreamExt};
@@ -44,7 +44,7 @@ pub(super) async fn accept(
             Problem::new(Code::MalformedRequest, told)
         })?;
     let key = head.headers.get(header::SEC_WEBSOCKET_KEY);
-    let answer = derive_accept_key(key.map(|key| key.as_bytes()).unwrap_or_default());
+    let answer = derive_accept_key(key.map(HeaderValue::as_bytes).unwrap_or_default());
     if let Some(upgrade) = upgrade {
         tokio::spawn(async move {
             // Without a connection there is nobody to tell.

@@ -228,7 +228,7 @@ fn quoted(bytes: &[u8]) -> Option<(&str, &[u8])> {
 mod tests {
     use super::*;
 
-    fn named<'a>(parsed: Option<Parsed<'a>>) -> (usize, &'a str, Option<&'a str>) {
+    fn named(parsed: Option<Parsed<'_>>) -> (usize, &str, Option<&str>) {
         let (bytes, Some(frame)) = parsed.unwrap() else { panic!("no frame") };
         (bytes, frame.event, frame.id)
     }
