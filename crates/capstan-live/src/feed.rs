@@ -398,7 +398,9 @@ mod tests {
         let page = live.feeds.get(&selection()).unwrap().pages[0].clone();
         assert!(live.publish(commit(2, 10), now).is_some(), "it is still open when all leave");
         let head = live.recent.head();
-        followers.iter().for_each(|_| live.feeds.leave(&selection(), head));
+        for _ in &followers {
+            live.feeds.leave(&selection(), head);
+        }
         let again = live.join(1);
         assert!(Arc::ptr_eq(&page, &live.feeds.get(&selection()).unwrap().pages[0]));
         live.feeds.leave(&selection(), head);
@@ -420,7 +422,9 @@ mod tests {
         live.publish(commit(1, 10), now);
         live.publish(commit(2, 10), now);
         let head = live.recent.head();
-        followers.iter().for_each(|_| live.feeds.leave(&selection(), head));
+        for _ in &followers {
+            live.feeds.leave(&selection(), head);
+        }
         live.recent.restart(head);
         live.feeds.forget(&commit(1, 10));
         assert!(live.feeds.share.held() > 0);

@@ -198,7 +198,7 @@ impl Shared {
         Ok(Some((Follower { shared, selection, news, closings: state.closings }, head)))
     }
 
-    fn publish(self: &Arc<Self>, batch: TailBatch) {
+    fn publish(self: &Arc<Self>, batch: &TailBatch) {
         {
             let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
             for recorded in &batch.commits {
@@ -324,7 +324,7 @@ async fn follow_after(
         let batch = tail.next().await?;
         *position = batch.position;
         if !batch.commits.is_empty() {
-            shared.publish(batch);
+            shared.publish(&batch);
         }
     }
 }

@@ -44,8 +44,8 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    pub(crate) fn new(head: Position, commits_max: usize, held: Held) -> Self {
-        Self { from: head, head, entries: VecDeque::new(), held, commits_max }
+    pub(crate) fn new(head: Position, commits_max: usize, memory: Held) -> Self {
+        Self { from: head, head, entries: VecDeque::new(), held: memory, commits_max }
     }
 
     pub(crate) fn head(&self) -> Position {

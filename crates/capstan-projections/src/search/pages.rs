@@ -121,7 +121,9 @@ fn encode(places: &[u16], out: &mut Vec<u8>) {
     // No place is counted: bits follow.
     put(out, 0);
     let mut bits = Places::NONE;
-    places.iter().for_each(|place| bits.insert(usize::from(*place)));
+    for place in places {
+        bits.insert(usize::from(*place));
+    }
     out.extend(bits.0);
 }
 

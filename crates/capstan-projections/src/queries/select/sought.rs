@@ -381,6 +381,9 @@ mod tests {
         number as i128 - if number.is_multiple_of(7) { 3_600 } else { 0 }
     }
 
+    /// Whether the task of this number is sought.
+    type Holds = fn(u128) -> bool;
+
     #[tokio::test]
     async fn the_newest_tasks_are_found_however_far_the_index_is() {
         let (_servers, read_models) = filled().await;
@@ -388,7 +391,6 @@ mod tests {
         let text = |text: &str| TaskFilter { text: Some(text.into()), ..TaskFilter::default() };
         let old = BTreeMap::from([("half".to_owned(), "old".to_owned())]);
         let done = vec![capstan_domain::task::TaskState::Done];
-        type Holds = fn(u128) -> bool;
         let cases: [(TaskFilter, Holds); 12] = [
             (text("wert"), |_| true),
             (text("wert 59"), |n| n.to_string().starts_with("59")),
