@@ -59,8 +59,8 @@ pub struct Reply {
     pub success: Success,
     /// The proof that the command is stored.
     pub receipt: Receipt,
-    /// The id and the outcome of an input.
-    pub input: Option<(InputId, InputOutcome)>,
+    /// The id and the outcome of an input; the outcome is absent in a repeat of a command that is archived.
+    pub input: Option<(InputId, Option<InputOutcome>)>,
     /// True when the command became an input of its session's task.
     pub continued: bool,
     /// The output of a task that the command is about.
@@ -88,7 +88,9 @@ impl Serialize for Reply {
             // A repeat changes nothing; the outcome of the first one is shown beside it.
             if self.receipt.duplicate {
                 body.serialize_entry("outcome", "duplicate")?;
-                body.serialize_entry("first_outcome", outcome)?;
+                if let Some(outcome) = outcome {
+                    body.serialize_entry("first_outcome", outcome)?;
+                }
             } else {
                 body.serialize_entry("outcome", outcome)?;
             }

@@ -5,11 +5,11 @@
 
 use capstan_dispatch::{CommandContext, DispatchError, Together, TogetherError, execute_together};
 use capstan_domain::Requested;
-use capstan_domain::id::InputId;
+use capstan_domain::id::{InputId, TaskId};
 use capstan_domain::session::{self, Event, Last, Session};
 use capstan_domain::task::command::{Accept, SubmitInput, SubmitTaskInput};
 use capstan_domain::task::{self, Command, TaskDecider};
-use capstan_envelope::{StreamId, Workspace};
+use capstan_envelope::{CommitId, StreamId, Workspace};
 use chrono::{DateTime, Utc};
 
 use super::input::{check, outcome, submitted};
@@ -18,7 +18,7 @@ use super::{quota, streams, wait};
 use crate::App;
 use crate::call::{CallContext, CommandKey};
 use crate::problem::{Code, Problem};
-use crate::receipt::{Reply, Success};
+use crate::receipt::{Receipt, Reply, Success};
 
 /// Attempts to decide the command while the session or its task changes.
 const ATTEMPTS_MAX: u32 = 8;
@@ -63,6 +63,9 @@ pub(crate) async fn execute(
         let first = (app.dispatch.sessions.as_ref(), &stream, &command);
         match execute_together(first, app.dispatch.tasks.as_ref(), follow, &context).await {
             Ok(Together { first, second }) => {
+                if first.duplicate && first.events.is_empty() {
+                    return archived(app, workspace, accept.task_id, (&context, call)).await;
+                }
                 return reply(app, workspace, (&context, call), &first, second.as_ref()).await;
             }
             Err(TogetherError::First(DispatchError::Rejected(session::Rejection::MovedOn(_)))) => {
@@ -120,6 +123,30 @@ fn follow(
             Some((stream, Command::SubmitInput(input).at(at)))
         }
     }
+}
+
+/// The reply to a repeat of a command whose commit is archived, with what it did. The task that it created, which has the id of
+/// its key, is carried forward and remembers it; an input of another task is forgotten.
+async fn archived(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    (context, call): (&CommandContext, &CallContext),
+) -> Result<Reply, Problem> {
+    let stream = streams::task(workspace, task_id)?;
+    let task = app.dispatch.tasks.load(&stream).await?;
+    let applied = app.dispatch.tasks.applied(&stream, &task, CommitId(context.command_id)).await?;
+    let applied = applied.ok_or(DispatchError::<task::Rejection>::KeyArchived)?;
+    let receipt = Receipt {
+        command_id: context.command_id,
+        id: Some(stream.id().to_owned()),
+        position: applied.position,
+        version: applied.version,
+        duplicate: true,
+    };
+    let shown = call.shows(app.reads.one(workspace, &task_id));
+    let shown = wait::shown(app, applied.position, shown).await;
+    Ok(Reply::from_receipt(Success::Done, receipt).showing_object("task", shown))
 }
 
 async fn reply(

@@ -118,12 +118,12 @@ async fn note_foreign_outputs(
     Ok(())
 }
 
-/// The outcome of the input when it was first accepted.
-pub(crate) fn outcome(decided: &Decided<TaskDecider>, input_id: InputId) -> InputOutcome {
+/// The outcome of the input when it was first accepted; none when the commit that says it is archived.
+pub(crate) fn outcome(decided: &Decided<TaskDecider>, input_id: InputId) -> Option<InputOutcome> {
     let said = decided.events.iter().find_map(|event| match event {
         Event::InputAccepted(accepted) if accepted.input_id == input_id => Some(accepted.outcome),
         _ => None,
     });
     let known = || Some(decided.loaded.state.as_ref()?.input(input_id)?.outcome);
-    said.or_else(known).unwrap_or(InputOutcome::Queued)
+    said.or_else(known)
 }

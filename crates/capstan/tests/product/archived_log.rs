@@ -82,6 +82,23 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
     let (_, first) = product.send(Method::POST, "tasks", &body).await?;
     let id = first["task"]["id"].as_str().unwrap().to_owned();
     let before = product.task_in(&id, "done").await?;
+    // A command that begins a session's task, and one that goes on with it.
+    let of_session = |number: u32| {
+        json!({
+            "agent_id": "demo", "message": "talk", "idempotency_key": format!("talk-{number}"), "session_id": "talk"
+        })
+    };
+    let (_, talk) = product.send(Method::POST, "tasks", &of_session(1)).await?;
+    let talk_id = talk["task"]["id"].as_str().unwrap().to_owned();
+    product.task_in(&talk_id, "done").await?;
+    let (_, goes_on) = product.send(Method::POST, "tasks", &of_session(2)).await?;
+    assert_eq!(goes_on["continued"], json!(true), "{goes_on}");
+    let version = goes_on["receipt"]["version"].as_u64();
+    product
+        .task_when(&talk_id, "done again", |task| {
+            task["state"] == "done" && task["version"].as_u64() > version
+        })
+        .await?;
     let agent = product.get("agents/demo").await?;
     // As many levels as a body may have lie deeper in a row, in a state, and in the commit that carries it forward.
     let nested = (0..61).fold(json!({}), |inner, _| json!({ "n": inner }));
@@ -131,6 +148,11 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
             (&repeat["task"]["id"], &repeat["receipt"]["position"]),
             (&first["task"]["id"], &first["receipt"]["position"])
         );
+        let (status, repeat) = product.send(Method::POST, "tasks", &of_session(1)).await?;
+        assert_eq!((status, &repeat["receipt"]["duplicate"]), (StatusCode::OK, &json!(true)), "{repeat}");
+        assert_eq!(repeat["task"]["id"], json!(talk_id));
+        let (status, repeat) = product.send(Method::POST, "tasks", &of_session(2)).await?;
+        assert_eq!((status, &repeat["code"]), (StatusCode::CONFLICT, &json!("idempotency_key_archived")));
         let without_version = |mut object: Value| {
             object
                 .as_object_mut()
