@@ -79,6 +79,7 @@ fn check(file: &Path, commit_bytes_max: usize) -> anyhow::Result<(u64, Position,
                 last = recorded.position;
             }
             Content::End(end) => {
+                end.must_be_of_this_epoch().with_context(line)?;
                 let archived_through = first.map_or(0, |first| first - 1);
                 ensure!(
                     end.archived_through == archived_through,

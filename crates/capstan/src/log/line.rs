@@ -1,7 +1,7 @@
 //! The lines of an exported log: its commits, and the end.
 
 use anyhow::{Context, ensure};
-use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId};
+use capstan_envelope::{Commit, CommitHash, FORMAT_EPOCH, Position, Recorded, StreamId};
 use capstan_eventlog::FingerprintKey;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub(super) struct EndLine {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct End {
+    /// Format epoch of the log. What is derived from a commit may differ in another one, even where the text is the same.
+    format_epoch: u32,
     /// Number of commits before it.
     pub(super) commits: u64,
     /// Position of the last one.
@@ -69,11 +71,21 @@ impl EndLine {
     pub(super) fn after(position: Position, archived_through: u64, fingerprint_key: &FingerprintKey) -> Self {
         let fingerprint_key = fingerprint_key.to_text();
         let commits = position.sequence().saturating_sub(archived_through);
-        Self { end: End { commits, position, archived_through, fingerprint_key } }
+        Self { end: End { format_epoch: FORMAT_EPOCH, commits, position, archived_through, fingerprint_key } }
     }
 }
 
 impl End {
+    /// Refuses an export of a log with another format epoch.
+    pub(super) fn must_be_of_this_epoch(&self) -> anyhow::Result<()> {
+        let found = self.format_epoch;
+        ensure!(
+            found == FORMAT_EPOCH,
+            "the export has format epoch {found}, this build reads epoch {FORMAT_EPOCH}: import it with a build of its epoch"
+        );
+        Ok(())
+    }
+
     /// The key, if it is one.
     pub(super) fn fingerprint_key(&self) -> anyhow::Result<FingerprintKey> {
         Ok(self.fingerprint_key.parse()?)
