@@ -88,8 +88,8 @@ async fn what_an_archived_log_carries_forward_is_as_it_was_and_nothing_runs_twic
             "agent_id": "demo", "message": "talk", "idempotency_key": format!("talk-{number}"), "session_id": "talk"
         })
     };
-    let (_, talk) = product.send(Method::POST, "tasks", &of_session(1)).await?;
-    let talk_id = talk["task"]["id"].as_str().unwrap().to_owned();
+    let (_, begun) = product.send(Method::POST, "tasks", &of_session(1)).await?;
+    let talk_id = begun["task"]["id"].as_str().unwrap().to_owned();
     product.task_in(&talk_id, "done").await?;
     let (_, goes_on) = product.send(Method::POST, "tasks", &of_session(2)).await?;
     assert_eq!(goes_on["continued"], json!(true), "{goes_on}");
