@@ -22,7 +22,7 @@ pub enum DigestError {
 }
 
 impl ReadModels {
-    /// SHA-256, in hex, over every column of every row of the active tables but [`PLACED_AT`], in key order.
+    /// SHA-256, in hex, over every column of every row of the active tables but `PLACED_AT`, in key order.
     pub async fn digest(&self, name: &str) -> Result<String, DigestError> {
         let model = model(name).ok_or_else(|| DigestError::UnknownModel(name.to_owned()))?;
         let session = self.session().await?;
