@@ -39,17 +39,18 @@ async fn index(read_models: &ReadModels, table: &str, columns: &str) -> String {
     rows[0].get(0)
 }
 
-async fn filled() -> (TestServers, ReadModels) {
+/// Read models with these rows, and the servers they are on.
+pub(super) async fn filled(rows: &str) -> (TestServers, ReadModels) {
     let servers = TestServers::start().await.unwrap();
     let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
     read_models.migrate().await.unwrap();
-    read_models.client().await.unwrap().batch_execute(ROWS).await.unwrap();
+    read_models.client().await.unwrap().batch_execute(rows).await.unwrap();
     (servers, read_models)
 }
 
 #[tokio::test]
 async fn every_filter_reads_the_index_that_is_made_for_it() {
-    let (_servers, read_models) = filled().await;
+    let (_servers, read_models) = filled(ROWS).await;
     let agent_id = Some(AgentId(Uuid::from_u128(1)));
     let span = Span { after: Some(Utc::now() - Duration::hours(2)), before: None };
     let tasks = TaskFilter { archived: Some(false), ..TaskFilter::default() };

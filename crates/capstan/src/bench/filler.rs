@@ -110,17 +110,7 @@ async fn finished_task(
     let leased = dispatcher.execute(&stream, &lease, &context("lease", number, 2)).await?;
     let attempt_id = task(&leased.loaded.state)?.live.as_ref().context("a live attempt")?.attempt_id.clone();
     let output = Command::ProduceOutput {
-        command: Box::new(ProduceOutput {
-            id: None,
-            name: None,
-            output_type: "report".into(),
-            title: "Result".into(),
-            summary: Some("What came of it".into()),
-            uri: None,
-            data: serde_json::Map::new(),
-            metadata: serde_json::Map::new(),
-            status: None,
-        }),
+        command: Box::new(output()),
         fingerprint: String::new(),
         output_id: OutputId::from_name(task_id, "result"),
         attempt_id: Some(attempt_id.clone()),
@@ -146,4 +136,19 @@ fn accept(task_id: TaskId, agent: &agent::Created, number: usize) -> Requested<C
 fn context(command: &'static str, number: usize, step: u64) -> CommandContext {
     let command_id = id::derived(&["bench-command", &number.to_string(), &step.to_string()]);
     CommandContext::new(command_id, command, Actor::System, Utc::now())
+}
+
+/// The output of a task whose run is over.
+pub(super) fn output() -> ProduceOutput {
+    ProduceOutput {
+        id: None,
+        name: None,
+        output_type: "report".into(),
+        title: "Result".into(),
+        summary: Some("What came of it".into()),
+        uri: None,
+        data: serde_json::Map::new(),
+        metadata: serde_json::Map::new(),
+        status: None,
+    }
 }

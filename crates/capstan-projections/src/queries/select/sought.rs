@@ -320,10 +320,9 @@ impl IndexedPlaces {
 mod tests {
     use std::collections::BTreeMap;
 
-    use capstan_testkit::servers::TestServers;
-
     use super::*;
     use crate::queries::TaskFilter;
+    use crate::queries::plans::filled;
     use crate::queries::select::Query;
     use crate::search::trail;
 
@@ -342,14 +341,6 @@ mod tests {
                        'Wert ' || i || ' ÄRGER ' || md5((i / 6)::text) || CASE WHEN i % 3000 = 100 THEN ' selten' ELSE '' END,
                        'labels', CASE WHEN i < 3000 THEN '{"half":"old"}' ELSE '{}' END::jsonb))::text
             FROM generate_series(1, 6000) i"#;
-
-    async fn filled() -> (TestServers, ReadModels) {
-        let servers = TestServers::start().await.unwrap();
-        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
-        read_models.migrate().await.unwrap();
-        read_models.client().await.unwrap().batch_execute(ROWS).await.unwrap();
-        (servers, read_models)
-    }
 
     /// The numbers of the tasks that are found behind this one in the list, sorted.
     async fn found(
@@ -386,7 +377,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_tasks_are_found_however_far_the_index_is() {
-        let (_servers, read_models) = filled().await;
+        let (_servers, read_models) = filled(ROWS).await;
         let session = read_models.session().await.unwrap();
         let text = |text: &str| TaskFilter { text: Some(text.into()), ..TaskFilter::default() };
         let old = BTreeMap::from([("half".to_owned(), "old".to_owned())]);

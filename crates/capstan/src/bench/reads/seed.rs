@@ -9,7 +9,7 @@ use capstan_dispatch::{CommandContext, Dispatcher};
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{self, AttemptId, OutputId, TaskId, WorkerId};
 use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, FinishAttempt, Lease, OpenBlocker, ProduceOutput, ReportedOutcome,
+    Accept, AcceptAgentCommand, FinishAttempt, Lease, OpenBlocker, ReportedOutcome,
 };
 use capstan_domain::task::{Command, TaskDecider};
 use capstan_domain::{Requested, workspace};
@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::Size;
-use crate::bench::filler::created_agent;
+use crate::bench::filler::{created_agent, output};
 use crate::bench::waves;
 
 /// Tasks of one group, and groups under way.
@@ -241,18 +241,4 @@ async fn decide(dispatcher: &Tasks, task: &Task) -> anyhow::Result<()> {
     let command = Box::new(FinishAttempt::new(outcome));
     execute("finish-attempt", 3, Command::Finish { command, attempt_id }).await?;
     Ok(())
-}
-
-fn output() -> ProduceOutput {
-    ProduceOutput {
-        id: None,
-        name: None,
-        output_type: "report".into(),
-        title: "Result".into(),
-        summary: Some("What came of it".into()),
-        uri: None,
-        data: serde_json::Map::new(),
-        metadata: serde_json::Map::new(),
-        status: None,
-    }
 }
