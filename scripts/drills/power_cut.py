@@ -123,7 +123,7 @@ class Installation:
             sys.exit(f"{' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
 
     def processes(self):
-        """Of the launcher, its servers and their children: all that have a file below the place open or run in it."""
+        """The launcher and all that descend from it: its servers and their children."""
         own, parents = {self.process.pid}, {}
         for entry in pathlib.Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
